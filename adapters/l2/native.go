@@ -1,0 +1,256 @@
+package l2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/sixcall/sixcall/bridge"
+	"github.com/sixcall/sixcall/bridge/arena"
+	"github.com/sixcall/sixcall/bridge/eventfd"
+	"github.com/sixcall/sixcall/bridge/kv"
+)
+
+// Options configures a NativeAdapter; see [bridge.Options].
+type Options = bridge.Options
+
+// Deadlines is how long tasks of each class may take; see [bridge.Deadlines].
+type Deadlines = bridge.Deadlines
+
+// BufferMode says what happens to memory that is not the arena's; see
+// [bridge.BufferMode].
+type BufferMode = bridge.BufferMode
+
+// The buffer modes.
+const (
+	BuffersCopy   = bridge.BuffersCopy
+	BuffersDirect = bridge.BuffersDirect
+)
+
+// NativeAdapter is an L2 adapter on a connector: LMCache's
+// NativeConnectorL2Adapter. It has both faces, [Adapter] and [Client]. Safe for
+// concurrent use.
+type NativeAdapter struct {
+	bridge *bridge.Bridge
+
+	stores  taskQueue
+	lookups taskQueue
+	loads   taskQueue
+
+	identity sync.RWMutex // guards what follows
+	name     string
+	shared   bool
+}
+
+var (
+	_ Adapter = (*NativeAdapter)(nil)
+	_ Client  = (*NativeAdapter)(nil)
+)
+
+// New returns an adapter on conn, which it owns from now on: Close, or a failed
+// New, closes it.
+func New(conn kv.Connector, opts Options) (*NativeAdapter, error) {
+	a := &NativeAdapter{}
+	queues := []*taskQueue{&a.stores, &a.lookups, &a.loads}
+	for _, q := range queues {
+		if err := q.open(); err != nil {
+			for _, q := range queues {
+				q.close()
+			}
+			_ = conn.Close(opts.CloseGrace)
+			return nil, &kv.Error{Op: "create", Connector: opts.Name, Code: kv.Internal, Err: err}
+		}
+	}
+	b, err := bridge.New(conn, opts)
+	if err != nil {
+		for _, q := range queues {
+			q.close()
+		}
+		return nil, err
+	}
+	a.bridge, a.name = b, b.Name()
+	return a, nil
+}
+
+// Arena returns the memory that transfers without a copy.
+func (a *NativeAdapter) Arena() *arena.Arena { return a.bridge.Arena() }
+
+// Info describes the connector.
+func (a *NativeAdapter) Info() kv.Info { return a.bridge.Info() }
+
+// Stats returns a snapshot of the counters.
+func (a *NativeAdapter) Stats() bridge.Stats { return a.bridge.Stats() }
+
+// StoreEventFD implements [Adapter].
+func (a *NativeAdapter) StoreEventFD() int { return a.stores.event.FD() }
+
+// LookupAndLockEventFD implements [Adapter].
+func (a *NativeAdapter) LookupAndLockEventFD() int { return a.lookups.event.FD() }
+
+// LoadEventFD implements [Adapter].
+func (a *NativeAdapter) LoadEventFD() int { return a.loads.event.FD() }
+
+// SubmitStoreTask implements [Adapter].
+func (a *NativeAdapter) SubmitStoreTask(keys []kv.Key, objects []kv.Buffer) (kv.TaskID, error) {
+	return a.bridge.Submit(bridge.Store, keys, objects, &a.stores)
+}
+
+// PopCompletedStoreTasks implements [Adapter].
+func (a *NativeAdapter) PopCompletedStoreTasks() map[kv.TaskID]kv.StoreResult {
+	done := a.stores.popAll()
+	results := make(map[kv.TaskID]kv.StoreResult, len(done))
+	for id, r := range done {
+		results[id] = storeResult(r)
+	}
+	return results
+}
+
+// SubmitLookupAndLockTask implements [Adapter].
+func (a *NativeAdapter) SubmitLookupAndLockTask(keys []kv.Key, _ map[int64]kv.Layout) (kv.TaskID, error) {
+	return a.bridge.Submit(bridge.Lookup, keys, nil, &a.lookups)
+}
+
+// QueryLookupAndLockResult implements [Adapter].
+func (a *NativeAdapter) QueryLookupAndLockResult(id kv.TaskID) (kv.Bitmap, bool) {
+	r, ok := a.lookups.pop(id)
+	return r.Bits, ok
+}
+
+// SubmitUnlock implements [Adapter].
+func (a *NativeAdapter) SubmitUnlock(keys []kv.Key) { a.bridge.Unlock(keys) }
+
+// SubmitLoadTask implements [Adapter].
+func (a *NativeAdapter) SubmitLoadTask(keys []kv.Key, bufs []kv.Buffer) (kv.TaskID, error) {
+	return a.bridge.Submit(bridge.Load, keys, bufs, &a.loads)
+}
+
+// QueryLoadResult implements [Adapter].
+func (a *NativeAdapter) QueryLoadResult(id kv.TaskID) (kv.Bitmap, bool) {
+	r, ok := a.loads.pop(id)
+	return r.Bits, ok
+}
+
+// Store implements [Client].
+func (a *NativeAdapter) Store(ctx context.Context, keys []kv.Key, values []kv.Buffer) (kv.StoreResult, error) {
+	r, err := a.bridge.Do(ctx, bridge.Store, keys, values)
+	return storeResult(r), err
+}
+
+// Lookup implements [Client].
+func (a *NativeAdapter) Lookup(ctx context.Context, keys []kv.Key) (kv.Bitmap, error) {
+	r, err := a.bridge.Do(ctx, bridge.Lookup, keys, nil)
+	return r.Bits, err
+}
+
+// Unlock implements [Client].
+func (a *NativeAdapter) Unlock(keys []kv.Key) { a.bridge.Unlock(keys) }
+
+// Load implements [Client].
+func (a *NativeAdapter) Load(ctx context.Context, keys []kv.Key, bufs []kv.Buffer) (kv.Bitmap, error) {
+	r, err := a.bridge.Do(ctx, bridge.Load, keys, bufs)
+	return r.Bits, err
+}
+
+// Delete implements [Adapter] and [Client].
+func (a *NativeAdapter) Delete(ctx context.Context, keys []kv.Key) (kv.DeleteResult, error) {
+	if len(keys) == 0 || !a.Info().Caps.Has(kv.CapDelete) {
+		return kv.DeleteResult{}, nil
+	}
+	r, err := a.bridge.Do(ctx, bridge.Delete, keys, nil)
+	return r.Deleted, err
+}
+
+func storeResult(r bridge.Result) kv.StoreResult {
+	if r.Outcome != bridge.Done {
+		return kv.StoreResult{}
+	}
+	return kv.StoreResult{OK: true, Bytes: r.Bytes}
+}
+
+// RegisterListener implements [Adapter].
+func (a *NativeAdapter) RegisterListener(l Listener) { a.bridge.Listen(l) }
+
+// SetBackendIdentity implements [Adapter].
+func (a *NativeAdapter) SetBackendIdentity(name string, shared bool) error {
+	if name == "" {
+		return &kv.Error{Op: "set backend identity", Connector: a.bridge.Name(), Code: kv.Invalid, Err: errors.New("the name is empty")}
+	}
+	a.identity.Lock()
+	defer a.identity.Unlock()
+	a.name, a.shared = name, shared
+	return nil
+}
+
+// BackendIdentity returns the name and whether several hosts share the backend.
+func (a *NativeAdapter) BackendIdentity() (name string, shared bool) {
+	a.identity.RLock()
+	defer a.identity.RUnlock()
+	return a.name, a.shared
+}
+
+// SupportsGlobalEviction implements [Adapter].
+func (a *NativeAdapter) SupportsGlobalEviction() bool { return a.bridge.Capacity() > 0 }
+
+// Usage implements [Adapter].
+func (a *NativeAdapter) Usage() kv.Usage { return a.bridge.Usage() }
+
+// Close implements [Adapter]. The results of tasks that ended with it can still
+// be taken.
+func (a *NativeAdapter) Close() error {
+	err := a.bridge.Close()
+	a.stores.close()
+	a.lookups.close()
+	a.loads.close()
+	return err
+}
+
+// taskQueue holds the finished tasks of one kind until the host takes them. It
+// is the sink of those tasks. Safe for concurrent use.
+type taskQueue struct {
+	event *eventfd.Event
+
+	mu   sync.Mutex // guards done
+	done map[kv.TaskID]bridge.Result
+}
+
+func (q *taskQueue) open() (err error) {
+	q.done = map[kv.TaskID]bridge.Result{}
+	if q.event, err = eventfd.New(); err != nil {
+		return fmt.Errorf("make an event fd: %w", err)
+	}
+	return nil
+}
+
+func (q *taskQueue) close() {
+	if q.event != nil {
+		q.event.Close()
+	}
+}
+
+// Done implements [bridge.Sink]: the result is there before its signal.
+func (q *taskQueue) Done(r *bridge.Result) {
+	q.mu.Lock()
+	q.done[r.ID] = *r
+	q.mu.Unlock()
+	q.event.Signal()
+}
+
+func (q *taskQueue) pop(id kv.TaskID) (bridge.Result, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r, ok := q.done[id]
+	delete(q.done, id)
+	return r, ok
+}
+
+func (q *taskQueue) popAll() map[kv.TaskID]bridge.Result {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.done) == 0 {
+		return nil
+	}
+	done := q.done
+	q.done = map[kv.TaskID]bridge.Result{}
+	return done
+}

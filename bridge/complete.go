@@ -1,0 +1,461 @@
+package bridge
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/sixcall/sixcall/bridge/kv"
+)
+
+// stageCopyLimit is how many staged bytes the draining goroutine copies itself;
+// larger loads are finished on a goroutine of their own, so that they do not
+// hold up other completions.
+const stageCopyLimit = 64 << 10
+
+// drain takes all completions there are. It may be called at any time from any
+// goroutine; a call that finds another one running does nothing, because that
+// one sees everything that was signalled before it ends, and the next signal is
+// a new edge.
+func (b *Bridge) drain() {
+	if !b.drainMu.TryLock() {
+		// The holder may be past its last look: leave a note for it.
+		b.stats.drainAgain.Store(true)
+		if !b.drainMu.TryLock() {
+			return
+		}
+	}
+	for {
+		b.stats.drainAgain.Store(false)
+		b.drainLocked()
+		b.drainMu.Unlock()
+		if !b.stats.drainAgain.Load() || !b.drainMu.TryLock() {
+			break
+		}
+	}
+	b.pump()
+}
+
+func (b *Bridge) drainLocked() {
+	for {
+		n, err := b.conn.Drain(b.records)
+		if err != nil {
+			b.drainFailed(err)
+			return
+		}
+		b.sweep.drainWorked(b)
+		if n > 0 {
+			b.route(b.records[:n])
+		}
+		if n < len(b.records) {
+			return
+		}
+	}
+}
+
+// route matches records with slots, then finishes the tasks that are complete.
+func (b *Bridge) route(records []kv.Completion) {
+	b.slotMu.Lock()
+	for i := range records {
+		c := &records[i]
+		s := b.match(c)
+		if s == nil {
+			continue
+		}
+		s.phase, s.rc = done, c.RC
+		if t := s.task; t.parts.Add(-1) == 0 {
+			b.ready = append(b.ready, t)
+		}
+	}
+	b.slotMu.Unlock()
+	for i, t := range b.ready {
+		b.ready[i] = nil
+		b.finish(t)
+	}
+	b.ready = b.ready[:0]
+}
+
+// match returns the slot that a record completes, or nil for a record that no
+// slot waits for. slotMu is held.
+func (b *Bridge) match(c *kv.Completion) *slot {
+	index, gen := uint32(c.Ticket), uint32(c.Ticket>>32)
+	if int(index) >= len(b.slots) || gen == 0 || gen > b.slots[index].gen {
+		b.stats.unknownTickets.Add(1)
+		return nil
+	}
+	s := b.slots[index]
+	if gen < s.gen || s.phase != inFlight {
+		b.stats.doubleCompletions.Add(1)
+		return nil
+	}
+	if c.Op != s.batch.Op {
+		b.stats.wrongOps.Add(1)
+	}
+	return s
+}
+
+// completeLocally ends a slot that the connector does not have.
+func (b *Bridge) completeLocally(s *slot, err error) {
+	code := kv.Internal
+	if c, ok := codeOf(err); ok {
+		code = c
+	}
+	for i := range s.batch.Status {
+		s.batch.Status[i] = kv.StatusCancelled
+	}
+	b.slotMu.Lock()
+	s.phase, s.rc, s.text = done, code, err.Error()
+	t := s.task
+	last := t.parts.Add(-1) == 0
+	b.slotMu.Unlock()
+	if last {
+		b.finish(t)
+	}
+}
+
+// finish ends a task whose slots have all completed.
+func (b *Bridge) finish(t *task) {
+	if !t.claim() {
+		b.settleLate(t)
+		b.freeSlots(t, true)
+		b.release(t)
+		return
+	}
+	if t.res.Kind == Load && stagedBytes(t) > stageCopyLimit {
+		b.finishers.Go(func() { b.publish(t) })
+		return
+	}
+	b.publish(t)
+}
+
+// publish settles a task that nobody answered before and answers it.
+func (b *Bridge) publish(t *task) {
+	b.settle(t)
+	if t.res.Err != nil && t.res.Outcome == Done {
+		t.res.Err = nil // single keys of a load or lookup; counted, not an error
+	}
+	b.stats.finished(&t.res, b.now()-t.started)
+	b.freeSlots(t, false)
+	if t.sink != nil {
+		t.sink.Done(&t.res)
+	}
+	b.release(t)
+}
+
+func stagedBytes(t *task) int {
+	n := 0
+	for _, s := range t.slots {
+		for _, f := range s.foreign {
+			n += len(f.buf)
+		}
+	}
+	return n
+}
+
+// settle turns status bytes into the result and keeps the books. The task is
+// claimed by the caller, or internal.
+func (b *Bridge) settle(t *task) {
+	var dirty []kv.Key
+	event := event{on: b.events.listening(), kind: t.res.Kind}
+	x := b.index
+	x.mu.Lock()
+	for _, s := range t.slots {
+		b.judge(t, s)
+		for i, status := range s.batch.Status {
+			at := s.first + i
+			ok := status == kv.StatusHit && (s.hidden == nil || !s.hidden[i])
+			switch t.res.Kind {
+			case Lookup:
+				if ok = ok && s.rc == kv.OK; !ok {
+					continue
+				}
+				h := x.hash(s.batch.Key(i))
+				if x.tainted.Load() > 0 && x.isTainted(h) {
+					continue
+				}
+				x.pin(h)
+				t.res.Bits.Set(at)
+			case Load:
+				if !ok || x.tainted.Load() > 0 && x.isTainted(x.hash(s.batch.Key(i))) {
+					continue
+				}
+				t.res.Bits.Set(at)
+				event.add(t, at, 0)
+			case Store:
+				if !b.settleStored(t, s, i, &event) && needsDelete(status) {
+					dirty = append(dirty, t.keys[at])
+				}
+			case Delete:
+				b.settleDeleted(t, s, i, &event)
+			}
+		}
+	}
+	x.reserved -= t.reserved
+	t.reserved = 0
+	b.events.post(event) // under the mutex: events keep the order of the books
+	x.mu.Unlock()
+	for _, s := range t.slots {
+		for _, f := range s.foreign {
+			if t.res.Kind == Load && t.res.Bits.Test(s.first+f.at) {
+				copy(f.buf, f.stage.Bytes())
+			}
+		}
+	}
+	b.conclude(t)
+	b.deleteDirty(dirty)
+}
+
+// judge counts what the connector did wrong in a slot and notes its first error.
+func (b *Bridge) judge(t *task, s *slot) {
+	bad := byte(kv.StatusHit)
+	for _, status := range s.batch.Status {
+		if status <= kv.StatusHit {
+			continue
+		}
+		if status == kv.StatusUnset || status > kv.StatusCorrupt {
+			b.stats.badStatus.Add(1)
+		}
+		b.stats.keyFailures.Add(1)
+		if bad == kv.StatusHit {
+			bad = status
+		}
+	}
+	code, vendorCode, text := s.rc, s.batch.Err.VendorCode(), s.text
+	if text == "" {
+		text = s.batch.Err.Message()
+	}
+	if code == kv.OK {
+		code = s.batch.Err.Code()
+	}
+	if code == kv.OK && bad != kv.StatusHit {
+		code = codeOfStatus(bad)
+	}
+	if code != kv.OK {
+		t.fail(b.opts.Name, code, vendorCode, text)
+		b.stats.noteError(t.res.Err)
+	}
+	if s.rc != kv.OK {
+		t.res.Outcome = Failed
+	}
+}
+
+// codeOfStatus is the error of a status byte that is one.
+func codeOfStatus(status byte) kv.Code {
+	switch status {
+	case kv.StatusCancelled:
+		return kv.Cancelled
+	case kv.StatusTimeout:
+		return kv.Timeout
+	case kv.StatusRefused:
+		return kv.NoSpace
+	case kv.StatusCorrupt:
+		return kv.Corrupt
+	case kv.StatusSize:
+		return kv.Invalid
+	case kv.StatusError:
+		return kv.IO
+	}
+	return kv.Internal
+}
+
+// needsDelete says whether a store that failed with status may have left
+// something behind.
+func needsDelete(status byte) bool { return status != kv.StatusRefused && status != kv.StatusMiss }
+
+// settleStored accounts key i of a store slot; false if it was not stored.
+func (b *Bridge) settleStored(t *task, s *slot, i int, ev *event) bool {
+	if s.batch.Status[i] != kv.StatusHit {
+		return false
+	}
+	at := s.first + i
+	h := b.index.hash(s.batch.Key(i))
+	added := b.index.stored(h, t.keys[at].Salt, int64(len(s.batch.Bufs[i])))
+	b.index.untaint(h)
+	t.res.Bits.Set(at)
+	t.res.Bytes += added
+	ev.add(t, at, added)
+	return true
+}
+
+// settleDeleted takes key i of a delete slot out of the books. A key that was
+// not there is gone as well.
+func (b *Bridge) settleDeleted(t *task, s *slot, i int, ev *event) {
+	status := s.batch.Status[i]
+	if status > kv.StatusHit {
+		t.res.Deleted.Failed++
+		return
+	}
+	at := s.first + i
+	if status == kv.StatusHit {
+		t.res.Deleted.Deleted++
+	} else {
+		t.res.Deleted.Absent++
+	}
+	h := b.index.hash(s.batch.Key(i))
+	if b.index.gone(h, t.keys[at].Salt) {
+		ev.add(t, at, 0)
+	}
+	b.index.untaint(h)
+}
+
+// conclude decides the outcome from the bits.
+func (b *Bridge) conclude(t *task) {
+	switch t.res.Kind {
+	case Store:
+		if t.res.Bits.Count() < t.res.Bits.Len() {
+			t.res.Outcome = Failed
+			// What was stored stays and is accounted; the task added nothing that
+			// its caller may count on.
+			t.res.Bytes = 0
+			t.fail(b.opts.Name, kv.IO, 0, "the connector did not store every key")
+		}
+	case Delete:
+		t.res.Deleted.Pinned = t.pinned
+		if t.res.Deleted.Failed > 0 {
+			t.res.Outcome = Failed
+		}
+	}
+}
+
+// settleLate keeps the books for a task that was answered before it completed.
+func (b *Bridge) settleLate(t *task) {
+	b.stats.late.Add(1)
+	x := b.index
+	var dirty []kv.Key
+	event := event{on: b.events.listening(), kind: t.res.Kind}
+	x.mu.Lock()
+	for _, s := range t.slots {
+		for i := range s.batch.Status {
+			switch t.res.Kind {
+			case Store:
+				// The key was tainted when the task was answered. It shows again
+				// when it was deleted, or stored whole once more.
+				h := x.hash(s.batch.Key(i))
+				x.settled(h)
+				if s.batch.Status[i] == kv.StatusHit {
+					event.add(t, s.first+i, x.stored(h, t.keys[s.first+i].Salt, int64(len(s.batch.Bufs[i]))))
+				}
+				dirty = append(dirty, t.keys[s.first+i])
+			case Delete:
+				b.settleDeleted(t, s, i, &event)
+			}
+		}
+	}
+	b.events.post(event)
+	x.mu.Unlock()
+	b.settleReservation(t)
+	b.deleteDirty(dirty)
+}
+
+func (b *Bridge) settleReservation(t *task) {
+	if t.reserved != 0 {
+		b.index.mu.Lock()
+		b.index.reserved -= t.reserved
+		b.index.mu.Unlock()
+		t.reserved = 0
+	}
+}
+
+// deleteDirty removes what failed or late stores may have left. The keys stay
+// hidden until that is done. Without a delete call late ones stay hidden until
+// they are stored whole again.
+func (b *Bridge) deleteDirty(keys []kv.Key) {
+	if len(keys) == 0 || !b.info.Caps.Has(kv.CapDelete) {
+		return
+	}
+	b.index.mu.Lock()
+	for _, k := range keys {
+		b.index.taint(b.index.hash(k.AppendText(nil)), false)
+	}
+	b.index.mu.Unlock()
+	t, err := b.submitInternal(keys)
+	if err != nil {
+		b.log.Debug("delete after a failed store was not possible; its keys stay hidden", zap.Error(err))
+		return
+	}
+	b.release(t)
+}
+
+// submitInternal starts a delete that nobody waits for. It ignores pins: the
+// value must not be served to whoever holds one.
+func (b *Bridge) submitInternal(keys []kv.Key) (*task, error) {
+	if err := b.enter(Delete.String()); err != nil {
+		return nil, err
+	}
+	defer b.entering.Done()
+	t := b.tasks.Get().(*task)
+	t.internal = true
+	t.res = Result{ID: -1, Kind: Delete, Bits: kv.NewBitmap(len(keys))}
+	t.started = b.now()
+	t.refs.Store(2)
+	if err := b.prepare(t, keys, nil); err != nil {
+		b.unwind(t)
+		return nil, err
+	}
+	if err := b.launch(t); err != nil {
+		b.unwind(t)
+		return nil, err
+	}
+	b.stats.cleanups.Add(1)
+	b.sweep.wake()
+	return t, nil
+}
+
+// answerEarly ends a task that the connector still works on. The caller has
+// claimed it through claimEarly, and holds a reference.
+func (b *Bridge) answerEarly(t *task, outcome Outcome, cause error) Result {
+	r := Result{ID: t.res.ID, Kind: t.res.Kind, Outcome: outcome, Bits: kv.NewBitmap(t.res.Bits.Len())}
+	code := map[Outcome]kv.Code{Deadline: kv.Timeout, Cancelled: kv.Cancelled, Closed: kv.Closed, Failed: kv.IO}[outcome]
+	r.Err = &kv.Error{Op: r.Kind.String(), Connector: b.opts.Name, Code: code, Err: cause}
+	if r.Kind == Delete {
+		r.Deleted = kv.DeleteResult{Failed: r.Bits.Len() - t.pinned, Pinned: t.pinned}
+	}
+	b.stats.finished(&r, b.now()-t.started)
+	return r
+}
+
+// claimEarly claims a running task whose memory may be left to the connector:
+// it takes a reference, puts the memory into quarantine and hides the keys of a
+// store. slotMu is held.
+func (b *Bridge) claimEarly(t *task) bool {
+	if !t.claim() {
+		return false
+	}
+	t.refs.Add(1)
+	b.stats.quarantined.Add(int64(len(t.slots)))
+	for _, s := range t.slots {
+		for _, block := range s.lent {
+			block.Quarantine()
+		}
+	}
+	if t.res.Kind == Store {
+		b.index.mu.Lock()
+		for _, s := range t.slots {
+			for i := range s.batch.Ends {
+				b.index.taint(b.index.hash(s.batch.Key(i)), true)
+			}
+		}
+		b.index.mu.Unlock()
+	}
+	return true
+}
+
+func codeOf(err error) (kv.Code, bool) {
+	switch e := err.(type) {
+	case kv.Code:
+		return e, true
+	case *kv.Error:
+		return e.Code, true
+	}
+	return kv.Internal, false
+}
+
+// drainFailed handles a Drain that returned an error. drainMu is held.
+func (b *Bridge) drainFailed(err error) {
+	b.stats.drainErrors.Add(1)
+	failures := b.sweep.drainFailed(b.now())
+	b.stats.noteError(err)
+	if failures == deadAfter {
+		b.health.set(stateDead, fmt.Sprintf("drain failed %d times in a row: %v", failures, err), b.log)
+	}
+}

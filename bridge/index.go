@@ -1,0 +1,183 @@
+package bridge
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/sixcall/sixcall/bridge/kv"
+)
+
+// index remembers, per key: its size if it is stored, how many lookups pin it,
+// and whether it is tainted. A key is known by a 128-bit hash of its text with a
+// secret seed, so an entry is 32 bytes without pointers and the garbage
+// collector has nothing to scan. Safe for concurrent use through its mutex,
+// which callers take once per batch.
+type index struct {
+	seed uint64
+	// tainted is how many keys are hidden; written under mu, read without it to
+	// skip the check that mostly finds nothing.
+	tainted atomic.Int64
+
+	mu     sync.Mutex // guards what follows
+	tables [64]table
+	keys   int64 // accounted
+	bytes  int64
+	// reserved is what stores in flight may still add.
+	reserved int64
+	bySalt   map[string]int64
+	pins     int64
+}
+
+// hash names a key.
+type hash = xxh3.Uint128
+
+// entry is what the index knows of one key.
+type entry struct {
+	key  hash
+	size int64 // bytes; valid if accounted
+	pins int32
+	// late counts timed-out stores whose completion has not come.
+	late  uint16
+	flags uint8
+	used  bool
+}
+
+const (
+	accounted uint8 = 1 << iota // the backend holds it, as far as we know
+	tainted                     // must not be served
+)
+
+func newIndex() *index {
+	var seed [8]byte
+	_, _ = rand.Read(seed[:])
+	return &index{seed: binary.LittleEndian.Uint64(seed[:]), bySalt: map[string]int64{}}
+}
+
+func (x *index) hash(key []byte) hash { return xxh3.Hash128Seed(key, x.seed) }
+
+func (x *index) table(h hash) *table { return &x.tables[h.Hi>>58] }
+
+// find returns the entry of h or nil. It stays valid until the next put or drop.
+func (x *index) find(h hash) *entry { return x.table(h).find(h) }
+
+// put returns the entry of h, made if need be.
+func (x *index) put(h hash) *entry { return x.table(h).put(h) }
+
+// tidy drops the entry of h if it says nothing any more.
+func (x *index) tidy(h hash, e *entry) {
+	if e.pins == 0 && e.late == 0 && e.flags == 0 {
+		x.table(h).drop(h)
+	}
+}
+
+// missing returns how many bytes a store of size would add.
+func (x *index) missing(h hash, size int64) int64 {
+	if e := x.find(h); e != nil && e.flags&accounted != 0 {
+		return max(size-e.size, 0)
+	}
+	return size
+}
+
+// stored accounts a value and returns what it added: 0 when it was there with
+// the same size.
+func (x *index) stored(h hash, salt string, size int64) int64 {
+	e := x.put(h)
+	added := size
+	if e.flags&accounted != 0 {
+		added = size - e.size
+	} else {
+		e.flags |= accounted
+		x.keys++
+	}
+	e.size = size
+	x.add(salt, added)
+	return max(added, 0)
+}
+
+// gone takes a value out of the accounts; false if it was not in.
+func (x *index) gone(h hash, salt string) bool {
+	e := x.find(h)
+	if e == nil || e.flags&accounted == 0 {
+		return false
+	}
+	e.flags &^= accounted
+	x.keys--
+	x.add(salt, -e.size)
+	x.tidy(h, e)
+	return true
+}
+
+func (x *index) add(salt string, bytes int64) {
+	x.bytes += bytes
+	if sum := x.bySalt[salt] + bytes; sum > 0 {
+		x.bySalt[salt] = sum
+	} else {
+		delete(x.bySalt, salt)
+	}
+}
+
+// pin adds one pin.
+func (x *index) pin(h hash) {
+	x.put(h).pins++
+	x.pins++
+}
+
+// unpin takes one pin; keys without one are ignored.
+func (x *index) unpin(h hash) {
+	if e := x.find(h); e != nil && e.pins > 0 {
+		e.pins--
+		x.pins--
+		x.tidy(h, e)
+	}
+}
+
+func (x *index) pinned(h hash) bool {
+	e := x.find(h)
+	return e != nil && e.pins > 0
+}
+
+func (x *index) isTainted(h hash) bool {
+	e := x.find(h)
+	return e != nil && e.flags&tainted != 0
+}
+
+// taint hides a key; late says that a store of it is still with the connector.
+func (x *index) taint(h hash, late bool) {
+	e := x.put(h)
+	if e.flags&tainted == 0 {
+		e.flags |= tainted
+		x.tainted.Add(1)
+	}
+	if late {
+		e.late++
+	}
+}
+
+// settled ends one late store.
+func (x *index) settled(h hash) {
+	if e := x.find(h); e != nil && e.late > 0 {
+		e.late--
+	}
+}
+
+// untaint shows a key again, unless a late store of it is still out.
+func (x *index) untaint(h hash) {
+	e := x.find(h)
+	if e == nil || e.flags&tainted == 0 || e.late > 0 {
+		return
+	}
+	e.flags &^= tainted
+	x.tainted.Add(-1)
+	x.tidy(h, e)
+}
+
+func (x *index) usage(capacity int64) kv.Usage {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return kv.Usage{BytesUsed: x.bytes, BytesCapacity: capacity, Keys: x.keys, BytesBySalt: maps.Clone(x.bySalt)}
+}

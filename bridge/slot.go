@@ -1,0 +1,122 @@
+package bridge
+
+import (
+	"github.com/sixcall/sixcall/bridge/arena"
+	"github.com/sixcall/sixcall/bridge/kv"
+)
+
+// phase is where a slot is in its life. Guarded by Bridge.slotMu.
+type phase uint8
+
+const (
+	free     phase = iota
+	encoding       // being filled, or waiting in the backlog
+	inFlight       // the connector has it
+	done           // completed; its task waits for its other slots
+)
+
+// slot is one batch: its memory outside the Go heap, and what the bridge has to
+// remember about it. The ticket is its index and a generation, so that a
+// completion finds it without a map and a stale one is recognised.
+type slot struct {
+	index uint32
+	gen   uint32
+	phase phase
+	task  *task
+	batch kv.Batch
+	mem   *arena.Block
+
+	first int     // index of its first key in the task
+	rc    kv.Code // of the completion
+	// text of a failure that the connector did not write into the batch
+	text string
+
+	bufs []kv.Buffer
+	lent []*arena.Block // blocks of bufs, one loan each
+	// foreign lists the caller's buffers that were staged, by position.
+	foreign []foreign
+	// hidden marks keys that were tainted at submit; nil when there were none.
+	hidden []bool
+}
+
+// foreign is a buffer of the caller that a staging block stands for.
+type foreign struct {
+	at    int // position in the slot
+	buf   kv.Buffer
+	stage *arena.Block
+}
+
+func (s *slot) ticket() uint64 { return uint64(s.gen)<<32 | uint64(s.index) }
+
+// encode fills the batch with keys[i] at position i. The memory of the slot
+// grows when it must and is kept for the slot's next batch.
+func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key) error {
+	n := len(keys)
+	text := 0
+	for i := range keys {
+		k := &keys[i]
+		text += len(k.Model) + 2*len(k.ChunkHash) + len(k.Salt) + 40 // two hex numbers, separators
+	}
+	// Layout: err, scratch, ends, status, key text; each 8-byte aligned.
+	scratch := kv.ErrBlockSize
+	ends := scratch + kv.ScratchBase + n*kv.ScratchPerKey
+	status := ends + align8(4*n)
+	keyText := status + align8(n)
+	if need := keyText + text; s.mem == nil || len(s.mem.Bytes()) < need {
+		size := 2 * arena.PageSize
+		for size < need {
+			size *= 2
+		}
+		mem, err := a.Alloc(size)
+		if err != nil {
+			return err
+		}
+		if s.mem != nil {
+			s.mem.Release()
+		}
+		s.mem = mem
+	}
+	m := s.mem.Bytes()
+	b := &s.batch
+	*b = kv.Batch{
+		Op:      op,
+		Err:     m[:kv.ErrBlockSize:kv.ErrBlockSize],
+		Scratch: m[scratch:ends:ends],
+		Ends:    arena.Uint32s(m[ends : ends+4*n]),
+		Status:  m[status : status+n : status+n],
+	}
+	b.Err.Reset()
+	for i := range b.Status {
+		b.Status[i] = kv.StatusUnset
+	}
+	out, prefix := m[keyText:keyText:len(m)], 0
+	for i := range keys {
+		k := &keys[i]
+		switch {
+		case i == 0 || !k.SamePrefix(keys[i-1]):
+			if err := k.Validate(); err != nil {
+				return err
+			}
+			start := len(out)
+			out = k.AppendPrefix(out)
+			prefix = len(out) - start
+		default:
+			if k.Salt != keys[i-1].Salt {
+				if err := k.Validate(); err != nil {
+					return err
+				}
+			}
+			start := 0
+			if i > 1 {
+				start = int(b.Ends[i-2])
+			}
+			out = append(out, out[start:start+prefix]...)
+		}
+		out = k.AppendSuffix(out)
+		b.Ends[i] = uint32(len(out))
+	}
+	b.Keys = out
+	return nil
+}
+
+func align8(n int) int { return (n + 7) &^ 7 }

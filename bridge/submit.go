@@ -1,0 +1,398 @@
+package bridge
+
+import (
+	"errors"
+
+	"github.com/sixcall/sixcall/bridge/eventfd"
+	"github.com/sixcall/sixcall/bridge/kv"
+)
+
+// Submit starts a task and returns its id. It does not wait for the backend.
+//
+// Keys are copied. bufs (Load, Store) is lent until sink has the result; see
+// [BufferMode] for what happens to memory that is not the arena's.
+//
+// Errors come before anything was started, and then sink is not called:
+// [kv.Invalid] (no keys, unequal lengths, an illegal key, a quarantined buffer),
+// [kv.Busy] (MaxInFlight batches are pending), [kv.NoSpace] (the capacity),
+// [kv.Unsupported] (the connector cannot delete), [kv.Closed].
+func (b *Bridge) Submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (kv.TaskID, error) {
+	t, err := b.submit(kind, keys, bufs, sink)
+	if err != nil {
+		return -1, err
+	}
+	id := t.res.ID
+	b.release(t)
+	return id, nil
+}
+
+// submit starts a task and leaves the caller with a reference to it.
+func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (*task, error) {
+	if err := b.enter(kind.String()); err != nil {
+		return nil, err
+	}
+	defer b.entering.Done()
+	if err := b.check(kind, keys, bufs); err != nil {
+		return nil, err
+	}
+	t := b.tasks.Get().(*task)
+	t.res = Result{ID: kv.TaskID(b.nextID.Add(1) - 1), Kind: kind, Bits: kv.NewBitmap(len(keys))}
+	t.sink = sink
+	t.started = b.now()
+	t.refs.Store(2) // the connector's and the caller's
+	if err := b.prepare(t, keys, bufs); err != nil {
+		b.unwind(t)
+		return nil, err
+	}
+	b.stats.submitted[kind].Add(1)
+	if len(t.slots) == 0 { // a delete of pinned keys only
+		b.finish(t)
+		return t, nil
+	}
+	if err := b.launch(t); err != nil {
+		b.stats.submitted[kind].Add(-1)
+		b.unwind(t)
+		return nil, err
+	}
+	if limit := b.opts.Deadlines.of(kind); limit > 0 && !t.unsafe {
+		t.deadline.Store(t.started + int64(limit))
+	}
+	b.sweep.wake()
+	return t, nil
+}
+
+// enter counts the caller in, unless the bridge is closed or dead.
+func (b *Bridge) enter(op string) error {
+	b.closeMu.RLock()
+	defer b.closeMu.RUnlock()
+	if b.closed {
+		return &kv.Error{Op: op, Connector: b.opts.Name, Code: kv.Closed}
+	}
+	if state, reason := b.health.get(); state == stateDead {
+		return b.errorf(op, kv.Unavailable, "%s", reason)
+	}
+	b.entering.Add(1)
+	return nil
+}
+
+func (b *Bridge) check(kind Kind, keys []kv.Key, bufs []kv.Buffer) error {
+	if len(keys) == 0 {
+		return b.errorf(kind.String(), kv.Invalid, "keys list is empty, want 1 key or more")
+	}
+	if (kind == Load || kind == Store) && len(keys) != len(bufs) {
+		return b.errorf(kind.String(), kv.Invalid, "%d keys and %d buffers, want one buffer per key", len(keys), len(bufs))
+	}
+	if kind == Delete && !b.info.Caps.Has(kv.CapDelete) {
+		return b.errorf(kind.String(), kv.Unsupported, "connector %s has no submit_batch_delete", b.info.Name)
+	}
+	return nil
+}
+
+// prepare cuts the task into slots and fills them. Nothing is submitted yet.
+func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
+	kind := t.res.Kind
+	if kind == Delete && !t.internal {
+		if keys = b.unpinned(t, keys); len(keys) == 0 {
+			return nil
+		}
+	}
+	if kind == Store || kind == Delete || b.events.listening() {
+		t.keys = append(t.keys, keys...)
+	}
+	step := len(keys)
+	if b.maxBatch > 0 {
+		step = min(step, b.maxBatch)
+	}
+	for first := 0; first < len(keys); first += step {
+		last := min(first+step, len(keys))
+		s, err := b.takeSlot(t)
+		if err != nil {
+			return err
+		}
+		t.slots = append(t.slots, s)
+		s.first = first
+		if err := s.encode(b.arena, kind.op(), keys[first:last]); err != nil {
+			return b.named(kind, err)
+		}
+		s.batch.Ticket = s.ticket()
+		if limit := b.opts.Deadlines.of(kind); limit > 0 && b.info.Caps.Has(kv.CapDeadline) {
+			s.batch.DeadlineNS = eventfd.MonotonicNS() + uint64(limit)
+		}
+		if bufs != nil {
+			if err := b.lend(t, s, bufs[first:last]); err != nil {
+				return err
+			}
+		}
+		b.hide(s)
+	}
+	return b.reserve(t)
+}
+
+// named puts the connector's name into an error from a lower layer.
+func (b *Bridge) named(kind Kind, err error) error {
+	code := kv.NoMemory
+	var e *kv.Error
+	if errors.As(err, &e) {
+		code = e.Code
+	}
+	return &kv.Error{Op: kind.String(), Connector: b.opts.Name, Code: code, Err: err}
+}
+
+// unpinned returns the keys that no lookup holds and counts the others.
+func (b *Bridge) unpinned(t *task, keys []kv.Key) []kv.Key {
+	b.index.mu.Lock()
+	defer b.index.mu.Unlock()
+	if b.index.pins == 0 {
+		return keys
+	}
+	var text []byte
+	free := make([]kv.Key, 0, len(keys))
+	for _, k := range keys {
+		if text = k.AppendText(text[:0]); b.index.pinned(b.index.hash(text)) {
+			t.pinned++
+			continue
+		}
+		free = append(free, k)
+	}
+	return free
+}
+
+// hide notes the keys that are tainted now: a load or lookup of them misses,
+// whatever happens to the taint until it completes.
+func (b *Bridge) hide(s *slot) {
+	s.hidden = nil
+	op := s.batch.Op
+	if op != kv.OpGet && op != kv.OpExists || b.index.tainted.Load() == 0 {
+		return
+	}
+	b.index.mu.Lock()
+	defer b.index.mu.Unlock()
+	for i := range s.batch.Ends {
+		if b.index.isTainted(b.index.hash(s.batch.Key(i))) {
+			if s.hidden == nil {
+				s.hidden = make([]bool, s.batch.Len())
+			}
+			s.hidden[i] = true
+		}
+	}
+}
+
+// reserve holds room for a store under the capacity.
+func (b *Bridge) reserve(t *task) error {
+	limit := b.opts.MaxCapacityBytes
+	if t.res.Kind != Store || limit == 0 {
+		return nil
+	}
+	b.index.mu.Lock()
+	defer b.index.mu.Unlock()
+	var need int64
+	for _, s := range t.slots {
+		for i, buf := range s.batch.Bufs {
+			need += b.index.missing(b.index.hash(s.batch.Key(i)), int64(len(buf)))
+		}
+	}
+	if held := b.index.bytes + b.index.reserved; need > 0 && held+need > limit {
+		b.stats.capacityRefused.Add(1)
+		return b.errorf("store", kv.NoSpace, "%d bytes more do not fit: %d of %d bytes are used or reserved", need, held, limit)
+	}
+	t.reserved = need
+	b.index.reserved += need
+	return nil
+}
+
+// lend takes the buffers of a slot. Memory of the arena is lent as it is; other
+// memory is staged, or passed on when the caller vouches for it.
+func (b *Bridge) lend(t *task, s *slot, bufs []kv.Buffer) error {
+	for i, buf := range bufs {
+		block := b.arena.BlockOf(buf)
+		switch {
+		case block != nil:
+			if block.Quarantined() {
+				return b.errorf(t.res.Kind.String(), kv.Invalid,
+					"buffer %d is still lent to a task that was answered early; release it and allocate another", s.first+i)
+			}
+			block.Lend()
+			s.lent = append(s.lent, block)
+		case len(buf) == 0:
+		case b.opts.Buffers == BuffersDirect:
+			t.unsafe = true
+		default:
+			stage, err := b.stage.take(len(buf))
+			if err != nil {
+				return b.named(t.res.Kind, err)
+			}
+			s.foreign = append(s.foreign, foreign{i, buf, stage})
+			staged := stage.Bytes()[:len(buf):len(buf)]
+			if t.res.Kind == Store {
+				copy(staged, buf)
+			}
+			b.stats.copiedBytes.Add(int64(len(buf)))
+			buf = staged
+		}
+		s.bufs = append(s.bufs, buf)
+	}
+	s.batch.Bufs = s.bufs
+	return nil
+}
+
+// launch hands the slots of a task to the connector. An error means that it
+// refused the first one and that nothing is running; a later refusal fails its
+// keys only.
+func (b *Bridge) launch(t *task) error {
+	t.parts.Store(int32(len(t.slots)))
+	// The task may be answered, and its slots reused, while this runs: the
+	// caller's reference keeps t, and a slot is not looked at after its submit.
+	slots := t.slots
+	for i, s := range slots {
+		err := b.submitSlot(s, t.res.Kind == Lookup)
+		switch {
+		case err == nil:
+		case i == 0:
+			return err
+		default:
+			b.completeLocally(s, err)
+		}
+	}
+	return nil
+}
+
+// submitSlot gives a slot to the connector, or to the backlog when the
+// connector is busy. Lookups pass the backlog: they must not wait behind bulk
+// transfers.
+func (b *Bridge) submitSlot(s *slot, pass bool) error {
+	b.slotMu.Lock()
+	if len(b.backlog) > 0 && !pass {
+		b.backlog = append(b.backlog, s)
+		b.slotMu.Unlock()
+		return nil
+	}
+	s.phase = inFlight
+	b.slotMu.Unlock()
+	err := b.conn.Submit(&s.batch)
+	if err == nil {
+		return nil
+	}
+	b.slotMu.Lock()
+	defer b.slotMu.Unlock()
+	s.phase = encoding
+	if errors.Is(err, kv.Busy) {
+		b.stats.busy.Add(1)
+		b.backlog = append(b.backlog, s)
+		return nil
+	}
+	return err
+}
+
+// pump gives the backlog another try.
+func (b *Bridge) pump() {
+	if !b.pumpMu.TryLock() {
+		return
+	}
+	defer b.pumpMu.Unlock()
+	for {
+		b.slotMu.Lock()
+		if len(b.backlog) == 0 {
+			b.slotMu.Unlock()
+			return
+		}
+		s := b.backlog[0]
+		b.backlog = append(b.backlog[:0], b.backlog[1:]...)
+		stale := s.task.state.Load() != running
+		s.phase = inFlight
+		b.slotMu.Unlock()
+		var err error = kv.Cancelled
+		if !stale {
+			err = b.conn.Submit(&s.batch)
+		}
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, kv.Busy):
+			b.slotMu.Lock()
+			s.phase = encoding
+			b.backlog = append([]*slot{s}, b.backlog...)
+			b.slotMu.Unlock()
+			return
+		}
+		b.completeLocally(s, err)
+	}
+}
+
+// takeSlot returns a slot for t.
+func (b *Bridge) takeSlot(t *task) (*slot, error) {
+	b.slotMu.Lock()
+	defer b.slotMu.Unlock()
+	var s *slot
+	switch n := len(b.freeList); {
+	case n > 0:
+		s = b.slots[b.freeList[n-1]]
+		b.freeList = b.freeList[:n-1]
+	case len(b.slots) < b.opts.MaxInFlight:
+		s = &slot{index: uint32(len(b.slots))}
+		b.slots = append(b.slots, s)
+	default:
+		return nil, b.errorf(t.res.Kind.String(), kv.Busy, "%d batches are in flight, which is MaxInFlight; retry after a completion", len(b.slots))
+	}
+	s.gen++
+	s.phase, s.task, s.rc, s.text = encoding, t, kv.OK, ""
+	b.flying++
+	return s, nil
+}
+
+// unwind undoes a submit of which nothing reached the connector.
+func (b *Bridge) unwind(t *task) {
+	t.claim()
+	b.settleReservation(t)
+	b.freeSlots(t, false)
+	t.refs.Store(0)
+	t.reset()
+	b.tasks.Put(t)
+}
+
+// freeSlots ends the loans of a task's slots and gives them back. early says
+// that the task was answered before its completion, so that its blocks are in
+// quarantine.
+func (b *Bridge) freeSlots(t *task, early bool) {
+	if early {
+		b.slotMu.Lock()
+		for _, s := range t.slots {
+			for _, block := range s.lent {
+				block.Pardon()
+			}
+		}
+		b.slotMu.Unlock()
+		b.stats.quarantined.Add(-int64(len(t.slots)))
+	}
+	for _, s := range t.slots {
+		for _, f := range s.foreign {
+			b.stage.give(f.stage)
+		}
+		for _, block := range s.lent {
+			block.Return()
+		}
+		clear(s.lent)
+		clear(s.bufs)
+		clear(s.foreign)
+		s.lent, s.bufs, s.foreign = s.lent[:0], s.bufs[:0], s.foreign[:0]
+		s.batch.Bufs = nil
+	}
+	b.slotMu.Lock()
+	defer b.slotMu.Unlock()
+	for _, s := range t.slots {
+		s.phase, s.task = free, nil
+		b.freeList = append(b.freeList, s.index)
+		b.flying--
+	}
+	if b.flying == 0 && b.idle != nil {
+		close(b.idle)
+		b.idle = nil
+	}
+}
+
+// release drops one reference to a task and pools it after the last.
+func (b *Bridge) release(t *task) {
+	if t.refs.Add(-1) == 0 {
+		t.reset()
+		b.tasks.Put(t)
+	}
+}
