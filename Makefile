@@ -1,0 +1,105 @@
+# The front door. `make help` lists the targets.
+
+SHELL := /bin/bash
+GO ?= go
+JOBS ?= $(shell nproc)
+BUILD := build
+# Where bare connector names are looked up in the tree.
+export SIXCALL_CONNECTOR_PATH := $(CURDIR)/$(BUILD)/cpp/lib
+
+CMAKE_FLAGS := -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSIXCALL_WERROR=ON
+PACKAGES := ./...
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps-build deps-test
+deps-build:
+	@scripts/install-deps build
+deps-test:
+	@scripts/install-deps test
+
+.PHONY: build
+build: deps-build cpp $(BUILD)/sixcall ## build the command and the bundled connectors
+
+.PHONY: cpp
+cpp: deps-build
+	@cmake -S . -B $(BUILD)/cpp $(CMAKE_FLAGS) >/dev/null
+	cmake --build $(BUILD)/cpp -j $(JOBS)
+
+.PHONY: $(BUILD)/sixcall
+$(BUILD)/sixcall:
+	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/sixcall
+
+.PHONY: demo
+demo: build ## replay KV-cache traffic through the bundled mem connector
+	@echo
+	$(BUILD)/sixcall inspect mem
+	@echo
+	$(BUILD)/sixcall replay --requests 2000 --block-bytes 65536 --concurrency 8 \
+	  --l2-adapter '{"type":"native_plugin","module_path":"mem","class_name":"mem","adapter_params":{"capacity_bytes":4294967296}}'
+
+.PHONY: test
+test: deps-test test-cpp test-asan test-tsan test-go test-race ## install what tests need, run all of them
+
+.PHONY: test-go
+test-go: build ## Go tests without cgo
+	CGO_ENABLED=0 $(GO) test $(PACKAGES)
+
+.PHONY: test-race
+test-race: build ## Go tests under the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(PACKAGES)
+
+# $(1) name of the flavour, $(2) value of SIXCALL_SANITIZE
+define ctest
+	cmake -S . -B $(BUILD)/$(1) $(CMAKE_FLAGS) -DSIXCALL_BUILD_TESTS=ON -DSIXCALL_SANITIZE=$(2) >/dev/null
+	cmake --build $(BUILD)/$(1) -j $(JOBS)
+	ctest --test-dir $(BUILD)/$(1) --output-on-failure --no-tests=error
+endef
+
+.PHONY: test-cpp test-asan test-tsan
+test-cpp: deps-test ## C and C++ tests, header checks, ABI
+	$(call ctest,check,)
+test-asan: deps-test ## C++ tests under AddressSanitizer and UBSan
+	$(call ctest,asan,address$(comma)undefined)
+test-tsan: deps-test ## C++ tests under ThreadSanitizer
+	$(call ctest,tsan,thread)
+comma := ,
+
+.PHONY: bench
+bench: build ## the bridge beside a plain C++ program on the same library
+	bridge/bench/run
+
+.PHONY: fuzz
+FUZZTIME ?= 20s
+fuzz: ## run every fuzz target for FUZZTIME (default 20s)
+	@for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    echo "$$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	  done; \
+	done
+
+.PHONY: generate
+generate: ## regenerate all generated code
+	$(GO) generate ./...
+
+.PHONY: lint
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+lint: ## formatting, vet, staticcheck, fresh generated code, other platforms
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt"; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./bridge/... ./adapters/...
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) build ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) generate ./...
+	git diff --exit-code -- '*_gen.go'
+	@! grep -rnE '[[:space:]]+$$' --include='*.go' --include='*.h' --include='*.hpp' --include='*.cpp' --include='*.md' --include=Makefile . || { echo "trailing blanks"; exit 1; }
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
