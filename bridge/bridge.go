@@ -60,9 +60,10 @@ type Bridge struct {
 	closing  sync.Once
 	closeErr error
 
-	health health
-	poller *eventfd.Poller
-	demux  sync.WaitGroup
+	health   health
+	breakers [kinds]breaker
+	poller   *eventfd.Poller
+	demux    sync.WaitGroup
 	// finishers copy large staged loads.
 	finishers sync.WaitGroup
 	sweep     sweeper
@@ -107,6 +108,9 @@ func start(conn kv.Connector, opts Options) (*Bridge, error) {
 		b.arena, b.ownArena = own, true
 	}
 	b.stage.arena = b.arena
+	for k := range b.breakers {
+		b.breakers[k].opts = opts.Breaker
+	}
 	poller, err := eventfd.NewPoller(conn.EventFD())
 	if err != nil {
 		return nil, &kv.Error{Op: "create", Connector: opts.Name, Code: kv.Internal, Err: err}

@@ -130,16 +130,74 @@ func (b *Bridge) finish(t *task) {
 
 // publish settles a task that nobody answered before and answers it.
 func (b *Bridge) publish(t *task) {
+	b.verify(t)
 	b.settle(t)
+	b.judgeTask(t)
 	if t.res.Err != nil && t.res.Outcome == Done {
 		t.res.Err = nil // single keys of a load or lookup; counted, not an error
 	}
-	b.stats.finished(&t.res, b.now()-t.started)
+	if !t.internal {
+		b.stats.finished(&t.res, b.now()-t.started)
+	}
 	b.freeSlots(t, false)
 	if t.sink != nil {
 		t.sink.Done(&t.res)
 	}
 	b.release(t)
+}
+
+// verify checks the trailers of loaded values; what fails becomes a corrupt key.
+func (b *Bridge) verify(t *task) {
+	if b.opts.Integrity == IntegrityOff || t.res.Kind != Load {
+		return
+	}
+	for _, s := range t.slots {
+		for i, status := range s.batch.Status {
+			if status == kv.StatusHit && !sealed(s.batch.Bufs[i], s.batch.Key(i)) {
+				s.batch.Status[i] = kv.StatusCorrupt
+				s.batch.Err.Set(kv.Corrupt, 0, "the value does not match its checksum; it is deleted")
+				b.stats.corrupt.Add(1)
+			}
+		}
+	}
+}
+
+// judgeTask tells the breaker how a task ended. Keys that were refused, corrupt
+// or of another size are no sign of a sick backend.
+func (b *Bridge) judgeTask(t *task) {
+	if t.internal && !t.trial {
+		return
+	}
+	hard, n, sick := 0, 0, false
+	for _, s := range t.slots {
+		n += len(s.batch.Status)
+		sick = sick || s.rc != kv.OK && s.rc != kv.NoSpace
+		for _, status := range s.batch.Status {
+			if status == kv.StatusError || status == kv.StatusTimeout || status == kv.StatusUnset {
+				hard++
+			}
+		}
+	}
+	b.judged(t, sick || n > 0 && hard == n)
+}
+
+// judged records a good or a bad end with the breaker of the task's class.
+func (b *Bridge) judged(t *task, bad bool) {
+	k := &b.breakers[t.res.Kind]
+	if !bad {
+		if k.success(t.trial) {
+			b.log.Info("breaker closed", zap.Stringer("class", t.res.Kind))
+		}
+		return
+	}
+	reason := "no answer by the deadline"
+	if t.res.Err != nil {
+		reason = t.res.Err.Error()
+	}
+	if k.failure(t.trial, b.now(), reason) {
+		b.log.Warn("breaker opened", zap.Stringer("class", t.res.Kind), zap.String("reason", reason))
+		b.sweep.wake()
+	}
 }
 
 func stagedBytes(t *task) int {
@@ -166,7 +224,7 @@ func (b *Bridge) settle(t *task) {
 			ok := status == kv.StatusHit && (s.hidden == nil || !s.hidden[i])
 			switch t.res.Kind {
 			case Lookup:
-				if ok = ok && s.rc == kv.OK; !ok {
+				if ok = ok && s.rc == kv.OK && !t.internal; !ok {
 					continue
 				}
 				h := x.hash(s.batch.Key(i))
@@ -176,6 +234,9 @@ func (b *Bridge) settle(t *task) {
 				x.pin(h)
 				t.res.Bits.Set(at)
 			case Load:
+				if status == kv.StatusCorrupt && b.opts.Integrity != IntegrityOff {
+					dirty = append(dirty, t.keys[at])
+				}
 				if !ok || x.tainted.Load() > 0 && x.isTainted(x.hash(s.batch.Key(i))) {
 					continue
 				}
@@ -269,7 +330,7 @@ func (b *Bridge) settleStored(t *task, s *slot, i int, ev *event) bool {
 	}
 	at := s.first + i
 	h := b.index.hash(s.batch.Key(i))
-	added := b.index.stored(h, t.keys[at].Salt, int64(len(s.batch.Bufs[i])))
+	added := b.index.stored(h, t.keys[at].Salt, b.valueLen(s.batch.Bufs[i]))
 	b.index.untaint(h)
 	t.res.Bits.Set(at)
 	t.res.Bytes += added
@@ -333,7 +394,7 @@ func (b *Bridge) settleLate(t *task) {
 				h := x.hash(s.batch.Key(i))
 				x.settled(h)
 				if s.batch.Status[i] == kv.StatusHit {
-					event.add(t, s.first+i, x.stored(h, t.keys[s.first+i].Salt, int64(len(s.batch.Bufs[i]))))
+					event.add(t, s.first+i, x.stored(h, t.keys[s.first+i].Salt, b.valueLen(s.batch.Bufs[i])))
 				}
 				dirty = append(dirty, t.keys[s.first+i])
 			case Delete:
@@ -383,11 +444,8 @@ func (b *Bridge) submitInternal(keys []kv.Key) (*task, error) {
 		return nil, err
 	}
 	defer b.entering.Done()
-	t := b.tasks.Get().(*task)
+	t := b.newTask(Delete, len(keys))
 	t.internal = true
-	t.res = Result{ID: -1, Kind: Delete, Bits: kv.NewBitmap(len(keys))}
-	t.started = b.now()
-	t.refs.Store(2)
 	if err := b.prepare(t, keys, nil); err != nil {
 		b.unwind(t)
 		return nil, err
@@ -410,7 +468,15 @@ func (b *Bridge) answerEarly(t *task, outcome Outcome, cause error) Result {
 	if r.Kind == Delete {
 		r.Deleted = kv.DeleteResult{Failed: r.Bits.Len() - t.pinned, Pinned: t.pinned}
 	}
-	b.stats.finished(&r, b.now()-t.started)
+	if !t.internal {
+		b.stats.finished(&r, b.now()-t.started)
+	}
+	switch {
+	case outcome == Deadline:
+		b.judged(t, true)
+	case t.trial:
+		b.breakers[r.Kind].giveUp(b.now())
+	}
 	return r
 }
 

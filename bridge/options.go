@@ -76,7 +76,12 @@ type Options struct {
 	// Default 0: no cap.
 	MaxCapacityBytes int64
 	Deadlines        Deadlines
-	Buffers          BufferMode
+	Breaker          BreakerOptions
+	// Integrity appends a checksum to every stored value and verifies it on load;
+	// a value that fails is a miss, counted, and deleted. Values are staged then,
+	// and what was stored without it is not found.
+	Integrity Integrity
+	Buffers   BufferMode
 	// CloseGrace is how long Close lets pending work run, and then how long the
 	// connector may take to stop. Default 5s. Negative means no wait.
 	CloseGrace time.Duration
@@ -101,6 +106,10 @@ func (o Options) Validate() error {
 	if o.Buffers != BuffersCopy && o.Buffers != BuffersDirect {
 		errs = append(errs, fmt.Errorf("Buffers is %d, want BuffersCopy or BuffersDirect", o.Buffers))
 	}
+	if o.Integrity != IntegrityOff && o.Integrity != IntegrityXXH3 {
+		errs = append(errs, fmt.Errorf("Integrity is %d, want IntegrityOff or IntegrityXXH3", o.Integrity))
+	}
+	errs = append(errs, o.Breaker.validate())
 	return errors.Join(errs...)
 }
 
@@ -116,5 +125,6 @@ func (o Options) withDefaults() Options {
 		o.Logger = zap.NewNop()
 	}
 	o.Deadlines = o.Deadlines.withDefaults()
+	o.Breaker = o.Breaker.withDefaults()
 	return o
 }

@@ -46,6 +46,9 @@ type foreign struct {
 	stage *arena.Block
 }
 
+// maxGen keeps tickets below 1<<63: the tickets above are the connectors' own.
+const maxGen = 1<<31 - 1
+
 func (s *slot) ticket() uint64 { return uint64(s.gen)<<32 | uint64(s.index) }
 
 // encode fills the batch with keys[i] at position i. The memory of the slot

@@ -1,11 +1,8 @@
 package bridge
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 // ClassStats counts the tasks of one class.
@@ -16,6 +13,7 @@ type ClassStats struct {
 	Deadline  int64
 	Cancelled int64
 	Closed    int64
+	Dropped   int64 // while the breaker was open
 	// Latency is the sum over finished tasks, from submit to answer.
 	Latency time.Duration
 }
@@ -40,7 +38,8 @@ type Stats struct {
 	Busy         int64 // submits that the connector refused as busy
 	KeyFailures  int64 // keys that failed, misses not counted
 	Capacity     int64 // stores refused because of MaxCapacityBytes
-	Cleanups     int64 // deletes after failed or late stores
+	Cleanups     int64 // deletes after failed, late or corrupt values
+	Corrupt      int64 // values that failed their checksum
 	Pins         int64
 	Hidden       int64 // keys that are not served because a store of them failed
 	CopiedBytes  int64 // through staging buffers
@@ -51,11 +50,11 @@ type Stats struct {
 
 type counters struct {
 	submitted [kinds]atomic.Int64
-	outcomes  [kinds][Closed + 1]atomic.Int64
+	outcomes  [kinds][outcomes]atomic.Int64
 	latency   [kinds]atomic.Int64 // ns
 
 	quarantined, late, busy, keyFailures, capacityRefused atomic.Int64
-	cleanups, copiedBytes, listenerPanics                 atomic.Int64
+	cleanups, copiedBytes, listenerPanics, corrupt        atomic.Int64
 	unknownTickets, doubleCompletions, badStatus          atomic.Int64
 	wrongOps, drainErrors                                 atomic.Int64
 	drainAgain                                            atomic.Bool
@@ -86,7 +85,7 @@ func (b *Bridge) Stats() Stats {
 		Classes:     map[string]ClassStats{},
 		Quarantined: c.quarantined.Load(), Late: c.late.Load(), Busy: c.busy.Load(),
 		KeyFailures: c.keyFailures.Load(), Capacity: c.capacityRefused.Load(),
-		Cleanups: c.cleanups.Load(), CopiedBytes: c.copiedBytes.Load(), Panics: c.listenerPanics.Load(),
+		Cleanups: c.cleanups.Load(), Corrupt: c.corrupt.Load(), CopiedBytes: c.copiedBytes.Load(), Panics: c.listenerPanics.Load(),
 		Misbehaviour: Misbehaviour{
 			UnknownTickets: c.unknownTickets.Load(), DoubleCompletions: c.doubleCompletions.Load(),
 			BadStatus: c.badStatus.Load(), WrongOps: c.wrongOps.Load(), DrainErrors: c.drainErrors.Load(),
@@ -96,7 +95,7 @@ func (b *Bridge) Stats() Stats {
 		o := &c.outcomes[k]
 		s.Classes[k.String()] = ClassStats{
 			Submitted: c.submitted[k].Load(), Done: o[Done].Load(), Failed: o[Failed].Load(),
-			Deadline: o[Deadline].Load(), Cancelled: o[Cancelled].Load(), Closed: o[Closed].Load(),
+			Deadline: o[Deadline].Load(), Cancelled: o[Cancelled].Load(), Closed: o[Closed].Load(), Dropped: o[Dropped].Load(),
 			Latency: time.Duration(c.latency[k].Load()),
 		}
 	}
@@ -110,59 +109,4 @@ func (b *Bridge) Stats() Stats {
 		s.LastError = *text
 	}
 	return s
-}
-
-// The states of a bridge.
-const (
-	stateReady  = "ready"
-	stateDead   = "dead"
-	stateClosed = "closed"
-)
-
-// Health is the state of a bridge.
-type Health struct {
-	State  string // "ready", "dead" or "closed"
-	Reason string // why it is not ready
-	Since  time.Time
-}
-
-// health holds the state. Safe for concurrent use; the zero value is ready.
-type health struct {
-	dead atomic.Bool
-	mu   sync.Mutex // guards now
-	now  Health
-}
-
-func (h *health) set(state, reason string, log *zap.Logger) {
-	h.mu.Lock()
-	changed := h.now.State != state
-	if h.now.State == stateClosed || !changed {
-		h.mu.Unlock()
-		return
-	}
-	h.now = Health{State: state, Reason: reason, Since: time.Now()}
-	h.dead.Store(state == stateDead)
-	h.mu.Unlock()
-	log.Info("connector is "+state, zap.String("reason", reason))
-}
-
-// get is cheap while the connector is alive.
-func (h *health) get() (state, reason string) {
-	if !h.dead.Load() {
-		return stateReady, ""
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now.State, h.now.Reason
-}
-
-// Health returns the present state.
-func (b *Bridge) Health() Health {
-	b.health.mu.Lock()
-	defer b.health.mu.Unlock()
-	h := b.health.now
-	if h.State == "" {
-		h = Health{State: stateReady, Since: b.epoch}
-	}
-	return h
 }

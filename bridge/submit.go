@@ -35,11 +35,15 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 	if err := b.check(kind, keys, bufs); err != nil {
 		return nil, err
 	}
-	t := b.tasks.Get().(*task)
-	t.res = Result{ID: kv.TaskID(b.nextID.Add(1) - 1), Kind: kind, Bits: kv.NewBitmap(len(keys))}
+	t := b.newTask(kind, len(keys))
+	t.res.ID = kv.TaskID(b.nextID.Add(1) - 1)
 	t.sink = sink
-	t.started = b.now()
-	t.refs.Store(2) // the connector's and the caller's
+	pass, trial := b.breakers[kind].allow(t.started)
+	if !pass {
+		b.drop(t)
+		return t, nil
+	}
+	t.trial = trial
 	if err := b.prepare(t, keys, bufs); err != nil {
 		b.unwind(t)
 		return nil, err
@@ -59,6 +63,32 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 	}
 	b.sweep.wake()
 	return t, nil
+}
+
+// newTask returns a task of the connector's and the caller's reference.
+func (b *Bridge) newTask(kind Kind, n int) *task {
+	t := b.tasks.Get().(*task)
+	t.res = Result{ID: -1, Kind: kind, Bits: kv.NewBitmap(n)}
+	t.started = b.now()
+	t.refs.Store(2)
+	return t
+}
+
+// drop answers a task that an open breaker stopped.
+func (b *Bridge) drop(t *task) {
+	t.claim()
+	_, reason := b.breakers[t.res.Kind].why()
+	t.res.Outcome = Dropped
+	t.res.Err = &kv.Error{Op: t.res.Kind.String(), Connector: b.opts.Name, Code: kv.Unavailable, Err: textError(reason)}
+	if t.res.Kind == Delete {
+		t.res.Deleted.Failed = t.res.Bits.Len()
+	}
+	b.stats.submitted[t.res.Kind].Add(1)
+	b.stats.finished(&t.res, 0)
+	if t.sink != nil {
+		t.sink.Done(&t.res)
+	}
+	b.release(t)
 }
 
 // enter counts the caller in, unless the bridge is closed or dead.
@@ -96,7 +126,7 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 			return nil
 		}
 	}
-	if kind == Store || kind == Delete || b.events.listening() {
+	if kind == Store || kind == Delete || b.opts.Integrity != IntegrityOff || b.events.listening() {
 		t.keys = append(t.keys, keys...)
 	}
 	step := len(keys)
@@ -188,7 +218,7 @@ func (b *Bridge) reserve(t *task) error {
 	var need int64
 	for _, s := range t.slots {
 		for i, buf := range s.batch.Bufs {
-			need += b.index.missing(b.index.hash(s.batch.Key(i)), int64(len(buf)))
+			need += b.index.missing(b.index.hash(s.batch.Key(i)), b.valueLen(buf))
 		}
 	}
 	if held := b.index.bytes + b.index.reserved; need > 0 && held+need > limit {
@@ -203,36 +233,61 @@ func (b *Bridge) reserve(t *task) error {
 // lend takes the buffers of a slot. Memory of the arena is lent as it is; other
 // memory is staged, or passed on when the caller vouches for it.
 func (b *Bridge) lend(t *task, s *slot, bufs []kv.Buffer) error {
+	checked := b.opts.Integrity != IntegrityOff
 	for i, buf := range bufs {
 		block := b.arena.BlockOf(buf)
+		if block != nil && block.Quarantined() {
+			return b.errorf(t.res.Kind.String(), kv.Invalid,
+				"buffer %d is still lent to a task that was answered early; release it and allocate another", s.first+i)
+		}
 		switch {
-		case block != nil:
-			if block.Quarantined() {
-				return b.errorf(t.res.Kind.String(), kv.Invalid,
-					"buffer %d is still lent to a task that was answered early; release it and allocate another", s.first+i)
+		case checked || block == nil && len(buf) > 0 && b.opts.Buffers == BuffersCopy:
+			staged, err := b.staged(t, s, i, buf)
+			if err != nil {
+				return err
 			}
+			buf = staged
+		case block != nil:
 			block.Lend()
 			s.lent = append(s.lent, block)
-		case len(buf) == 0:
-		case b.opts.Buffers == BuffersDirect:
+		case len(buf) > 0:
 			t.unsafe = true
-		default:
-			stage, err := b.stage.take(len(buf))
-			if err != nil {
-				return b.named(t.res.Kind, err)
-			}
-			s.foreign = append(s.foreign, foreign{i, buf, stage})
-			staged := stage.Bytes()[:len(buf):len(buf)]
-			if t.res.Kind == Store {
-				copy(staged, buf)
-			}
-			b.stats.copiedBytes.Add(int64(len(buf)))
-			buf = staged
 		}
 		s.bufs = append(s.bufs, buf)
 	}
 	s.batch.Bufs = s.bufs
 	return nil
+}
+
+// staged returns the staging buffer that stands for buf, with room for a
+// trailer if values carry one. A store's is filled.
+func (b *Bridge) staged(t *task, s *slot, i int, buf kv.Buffer) (kv.Buffer, error) {
+	n := len(buf)
+	if b.opts.Integrity != IntegrityOff {
+		n += trailerSize
+	}
+	stage, err := b.stage.take(n)
+	if err != nil {
+		return nil, b.named(t.res.Kind, err)
+	}
+	s.foreign = append(s.foreign, foreign{i, buf, stage})
+	out := stage.Bytes()[:n:n]
+	if t.res.Kind == Store {
+		copy(out, buf)
+		if n > len(buf) {
+			seal(out, s.batch.Key(i))
+		}
+	}
+	b.stats.copiedBytes.Add(int64(len(buf)))
+	return out, nil
+}
+
+// valueLen is the size of the caller's value in a buffer of a batch.
+func (b *Bridge) valueLen(buf kv.Buffer) int64 {
+	if b.opts.Integrity != IntegrityOff {
+		return int64(len(buf) - trailerSize)
+	}
+	return int64(len(buf))
 }
 
 // launch hands the slots of a task to the connector. An error means that it
@@ -333,7 +388,9 @@ func (b *Bridge) takeSlot(t *task) (*slot, error) {
 	default:
 		return nil, b.errorf(t.res.Kind.String(), kv.Busy, "%d batches are in flight, which is MaxInFlight; retry after a completion", len(b.slots))
 	}
-	s.gen++
+	if s.gen = (s.gen + 1) & maxGen; s.gen == 0 {
+		s.gen = 1
+	}
 	s.phase, s.task, s.rc, s.text = encoding, t, kv.OK, ""
 	b.flying++
 	return s, nil
@@ -342,6 +399,9 @@ func (b *Bridge) takeSlot(t *task) (*slot, error) {
 // unwind undoes a submit of which nothing reached the connector.
 func (b *Bridge) unwind(t *task) {
 	t.claim()
+	if t.trial {
+		b.breakers[t.res.Kind].giveUp(b.now())
+	}
 	b.settleReservation(t)
 	b.freeSlots(t, false)
 	t.refs.Store(0)

@@ -67,7 +67,7 @@ func (w *sweeper) run(b *Bridge) {
 			return
 		case <-tick.C:
 		}
-		if b.sweepOnce() || w.failures.Load() > 0 {
+		if b.sweepOnce() || w.failures.Load() > 0 || b.anyOpen() {
 			last = b.now()
 			continue
 		}
@@ -125,6 +125,9 @@ func (b *Bridge) sweepOnce() bool {
 	if waiting {
 		b.pump()
 	}
+	if b.breakers[Lookup].due(now) {
+		b.probe()
+	}
 	w := &b.sweep
 	if w.failures.Load() > 0 {
 		if now >= w.retryAt.Load() {
@@ -134,6 +137,52 @@ func (b *Bridge) sweepOnce() bool {
 		b.drain()
 	}
 	return flying > 0
+}
+
+func (b *Bridge) anyOpen() bool {
+	for k := range b.breakers {
+		if b.breakers[k].state.Load() != breakerClosed {
+			return true
+		}
+	}
+	return false
+}
+
+// probeKey is what a probe asks for where the connector has no ping.
+var probeKey = []kv.Key{{Model: "sixcall-probe"}}
+
+// probe asks a connector whose lookups are stopped for a sign of life, so that
+// it comes back without a caller who waits for the answer. The classes that
+// move values come back with their next task.
+func (b *Bridge) probe() {
+	if b.enter("probe") != nil {
+		return
+	}
+	defer b.entering.Done()
+	pass, trial := b.breakers[Lookup].allow(b.now())
+	if !pass {
+		return
+	}
+	op, keys := kv.OpExists, probeKey
+	if b.info.Caps.Has(kv.CapPing) {
+		op, keys = kv.OpPing, nil
+	}
+	t := b.newTask(Lookup, len(keys))
+	t.internal, t.trial = true, trial
+	s, err := b.takeSlot(t)
+	if err == nil {
+		t.slots = append(t.slots, s)
+		if err = s.encode(b.arena, op, keys); err == nil {
+			s.batch.Ticket = s.ticket()
+			err = b.launch(t)
+		}
+	}
+	if err != nil {
+		b.unwind(t)
+		return
+	}
+	t.deadline.Store(t.started + int64(max(b.opts.Deadlines.Lookup, time.Second)))
+	b.release(t)
 }
 
 // deliver hands an early answer to the sink and drops the claimer's reference.

@@ -39,11 +39,13 @@ const (
 	Deadline                 // no answer in time; counts as a miss
 	Cancelled                // the caller's context ended
 	Closed                   // the bridge was closed first
+	Dropped                  // the breaker was open; the connector was not asked
+	outcomes                 // how many there are
 )
 
 // String returns the outcome in lower case.
 func (o Outcome) String() string {
-	return [...]string{"done", "failed", "deadline", "cancelled", "closed"}[o]
+	return [...]string{"done", "failed", "deadline", "cancelled", "closed", "dropped"}[o]
 }
 
 // Result is the end of one task.
@@ -99,9 +101,9 @@ type task struct {
 	// no early answer is possible.
 	unsafe   bool
 	internal bool // a delete of the bridge itself: no sink
+	trial    bool // the task that an open breaker let through
 	pinned   int  // keys that a delete skipped
 	started  int64
-	answer   Outcome // of an early answer, for late bookkeeping
 }
 
 // claim makes the caller the one who answers.
@@ -126,7 +128,7 @@ func (t *task) reset() {
 	t.slots, t.keys = t.slots[:0], t.keys[:0]
 	t.res, t.sink = Result{}, nil
 	t.reserved, t.pinned, t.started = 0, 0, 0
-	t.unsafe, t.internal, t.answer = false, false, Done
+	t.unsafe, t.internal, t.trial = false, false, false
 	t.deadline.Store(0)
 	t.state.Store(running)
 }

@@ -6,7 +6,7 @@ func (a *NativeAdapter) Status() map[string]any {
 	health, stats, usage, info := a.bridge.Health(), a.bridge.Stats(), a.bridge.Usage(), a.bridge.Info()
 	name, shared := a.BackendIdentity()
 	return map[string]any{
-		"is_healthy":        health.State == "ready",
+		"is_healthy":        health.Healthy(),
 		"type":              info.Name,
 		"name":              name,
 		"shared":            shared,
@@ -23,6 +23,7 @@ func (a *NativeAdapter) Status() map[string]any {
 		"quarantined":       stats.Quarantined,
 		"late":              stats.Late,
 		"pins":              stats.Pins,
+		"corrupt":           stats.Corrupt,
 		"hidden_keys":       stats.Hidden,
 		"key_failures":      stats.KeyFailures,
 		"capacity_refused":  stats.Capacity,
