@@ -61,6 +61,7 @@ type Bridge struct {
 	closeErr error
 
 	health   health
+	errors   errorLog
 	breakers [kinds]breaker
 	poller   *eventfd.Poller
 	demux    sync.WaitGroup
@@ -143,13 +144,11 @@ func (b *Bridge) Capacity() int64 { return b.opts.MaxCapacityBytes }
 
 // Unlock takes one pin per key. Keys without a pin are ignored.
 func (b *Bridge) Unlock(keys []kv.Key) {
-	var buf [512]byte
-	text := buf[:0]
+	h := b.index.hasher()
 	b.index.mu.Lock()
 	defer b.index.mu.Unlock()
 	for i := range keys {
-		text = keys[i].AppendText(text[:0])
-		b.index.unpin(b.index.hash(text))
+		b.index.unpin(h.of(&keys[i]))
 	}
 }
 

@@ -215,10 +215,12 @@ func stagedBytes(t *task) int {
 func (b *Bridge) settle(t *task) {
 	var dirty []kv.Key
 	event := event{on: b.events.listening(), kind: t.res.Kind}
+	for _, s := range t.slots {
+		b.judge(t, s)
+	}
 	x := b.index
 	x.mu.Lock()
 	for _, s := range t.slots {
-		b.judge(t, s)
 		for i, status := range s.batch.Status {
 			at := s.first + i
 			ok := status == kv.StatusHit && (s.hidden == nil || !s.hidden[i])
@@ -227,7 +229,7 @@ func (b *Bridge) settle(t *task) {
 				if ok = ok && s.rc == kv.OK && !t.internal; !ok {
 					continue
 				}
-				h := x.hash(s.batch.Key(i))
+				h := s.hashes[i]
 				if x.tainted.Load() > 0 && x.isTainted(h) {
 					continue
 				}
@@ -237,7 +239,7 @@ func (b *Bridge) settle(t *task) {
 				if status == kv.StatusCorrupt && b.opts.Integrity != IntegrityOff {
 					dirty = append(dirty, t.keys[at])
 				}
-				if !ok || x.tainted.Load() > 0 && x.isTainted(x.hash(s.batch.Key(i))) {
+				if !ok || x.tainted.Load() > 0 && x.isTainted(s.hashes[i]) {
 					continue
 				}
 				t.res.Bits.Set(at)
@@ -293,7 +295,7 @@ func (b *Bridge) judge(t *task, s *slot) {
 	}
 	if code != kv.OK {
 		t.fail(b.opts.Name, code, vendorCode, text)
-		b.stats.noteError(t.res.Err)
+		b.errors.note(t.res.Kind.String(), t.res.Err, b.log)
 	}
 	if s.rc != kv.OK {
 		t.res.Outcome = Failed
@@ -329,7 +331,7 @@ func (b *Bridge) settleStored(t *task, s *slot, i int, ev *event) bool {
 		return false
 	}
 	at := s.first + i
-	h := b.index.hash(s.batch.Key(i))
+	h := s.hashes[i]
 	added := b.index.stored(h, t.keys[at].Salt, b.valueLen(s.batch.Bufs[i]))
 	b.index.untaint(h)
 	t.res.Bits.Set(at)
@@ -352,7 +354,7 @@ func (b *Bridge) settleDeleted(t *task, s *slot, i int, ev *event) {
 	} else {
 		t.res.Deleted.Absent++
 	}
-	h := b.index.hash(s.batch.Key(i))
+	h := s.hashes[i]
 	if b.index.gone(h, t.keys[at].Salt) {
 		ev.add(t, at, 0)
 	}
@@ -391,7 +393,7 @@ func (b *Bridge) settleLate(t *task) {
 			case Store:
 				// The key was tainted when the task was answered. It shows again
 				// when it was deleted, or stored whole once more.
-				h := x.hash(s.batch.Key(i))
+				h := s.hashes[i]
 				x.settled(h)
 				if s.batch.Status[i] == kv.StatusHit {
 					event.add(t, s.first+i, x.stored(h, t.keys[s.first+i].Salt, b.valueLen(s.batch.Bufs[i])))
@@ -425,8 +427,9 @@ func (b *Bridge) deleteDirty(keys []kv.Key) {
 		return
 	}
 	b.index.mu.Lock()
-	for _, k := range keys {
-		b.index.taint(b.index.hash(k.AppendText(nil)), false)
+	h := b.index.hasher()
+	for i := range keys {
+		b.index.taint(h.of(&keys[i]), false)
 	}
 	b.index.mu.Unlock()
 	t, err := b.submitInternal(keys)
@@ -498,7 +501,7 @@ func (b *Bridge) claimEarly(t *task) bool {
 		b.index.mu.Lock()
 		for _, s := range t.slots {
 			for i := range s.batch.Ends {
-				b.index.taint(b.index.hash(s.batch.Key(i)), true)
+				b.index.taint(s.hashes[i], true)
 			}
 		}
 		b.index.mu.Unlock()
@@ -520,7 +523,7 @@ func codeOf(err error) (kv.Code, bool) {
 func (b *Bridge) drainFailed(err error) {
 	b.stats.drainErrors.Add(1)
 	failures := b.sweep.drainFailed(b.now())
-	b.stats.noteError(err)
+	b.errors.note("drain", err, b.log)
 	if failures == deadAfter {
 		b.health.set(stateDead, fmt.Sprintf("drain failed %d times in a row: %v", failures, err), b.log)
 	}

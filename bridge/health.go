@@ -89,8 +89,8 @@ func (b *Bridge) worstClass() (state, reason string) {
 		}
 		if n := br.row.Load(); n > 0 && state == stateReady {
 			state, reason = stateDegraded, fmt.Sprintf("%s: %d failed in a row", k, n)
-			if text := b.stats.lastError.Load(); text != nil {
-				reason += ": " + *text
+			if _, text := b.errors.snapshot(); text != "" {
+				reason += ": " + text
 			}
 		}
 	}

@@ -13,8 +13,7 @@ import (
 )
 
 // index remembers, per key: its size if it is stored, how many lookups pin it,
-// and whether it is tainted. A key is known by a 128-bit hash of its text with a
-// secret seed, so an entry is 32 bytes without pointers and the garbage
+// and whether it is tainted. A key is known by a 128-bit hash with a secret seed, so an entry is 32 bytes without pointers and the garbage
 // collector has nothing to scan. Safe for concurrent use through its mutex,
 // which callers take once per batch.
 type index struct {
@@ -58,7 +57,26 @@ func newIndex() *index {
 	return &index{seed: binary.LittleEndian.Uint64(seed[:]), bySalt: map[string]int64{}}
 }
 
-func (x *index) hash(key []byte) hash { return xxh3.Hash128Seed(key, x.seed) }
+// hasher makes the hashes of the keys of one batch. What such keys mostly share,
+// all but the chunk hash, is hashed once and seeds the rest.
+type hasher struct {
+	seed   uint64
+	prev   *kv.Key
+	prefix uint64
+}
+
+func (x *index) hasher() hasher { return hasher{seed: x.seed} }
+
+// of returns the hash of k, which must stay in place until the next call.
+func (h *hasher) of(k *kv.Key) hash {
+	if h.prev == nil || !k.SamePrefix(*h.prev) || k.Salt != h.prev.Salt {
+		var buf [256]byte
+		text := append(k.AppendPrefix(buf[:0]), k.Salt...)
+		h.prefix = xxh3.HashSeed(text, h.seed)
+	}
+	h.prev = k
+	return xxh3.HashString128Seed(k.ChunkHash, h.prefix)
+}
 
 func (x *index) table(h hash) *table { return &x.tables[h.Hi>>58] }
 

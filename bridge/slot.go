@@ -35,6 +35,7 @@ type slot struct {
 	lent []*arena.Block // blocks of bufs, one loan each
 	// foreign lists the caller's buffers that were staged, by position.
 	foreign []foreign
+	hashes []hash // of the keys, for the index
 	// hidden marks keys that were tainted at submit; nil when there were none.
 	hidden []bool
 }
@@ -53,8 +54,9 @@ func (s *slot) ticket() uint64 { return uint64(s.gen)<<32 | uint64(s.index) }
 
 // encode fills the batch with keys[i] at position i. The memory of the slot
 // grows when it must and is kept for the slot's next batch.
-func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key) error {
+func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher) error {
 	n := len(keys)
+	s.hashes = s.hashes[:0]
 	text := 0
 	for i := range keys {
 		k := &keys[i]
@@ -116,6 +118,7 @@ func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key) error {
 			out = append(out, out[start:start+prefix]...)
 		}
 		out = k.AppendSuffix(out)
+		s.hashes = append(s.hashes, h.of(k))
 		b.Ends[i] = uint32(len(out))
 	}
 	b.Keys = out

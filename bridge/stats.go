@@ -45,7 +45,9 @@ type Stats struct {
 	CopiedBytes  int64 // through staging buffers
 	Panics       int64 // of listeners
 	Misbehaviour Misbehaviour
-	LastError    string
+	// Errors counts failures of tasks and keys by class and code.
+	Errors    map[ErrorCount]ErrorStat
+	LastError string
 }
 
 type counters struct {
@@ -58,17 +60,11 @@ type counters struct {
 	unknownTickets, doubleCompletions, badStatus          atomic.Int64
 	wrongOps, drainErrors                                 atomic.Int64
 	drainAgain                                            atomic.Bool
-	lastError                                             atomic.Pointer[string]
 }
 
 func (c *counters) finished(r *Result, ns int64) {
 	c.outcomes[r.Kind][r.Outcome].Add(1)
 	c.latency[r.Kind].Add(ns)
-}
-
-func (c *counters) noteError(err error) {
-	text := err.Error()
-	c.lastError.Store(&text)
 }
 
 // InFlight returns how many batches are pending.
@@ -105,8 +101,6 @@ func (b *Bridge) Stats() Stats {
 	b.index.mu.Lock()
 	s.Pins, s.Hidden = b.index.pins, b.index.tainted.Load()
 	b.index.mu.Unlock()
-	if text := c.lastError.Load(); text != nil {
-		s.LastError = *text
-	}
+	s.Errors, s.LastError = b.errors.snapshot()
 	return s
 }

@@ -141,7 +141,7 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 		}
 		t.slots = append(t.slots, s)
 		s.first = first
-		if err := s.encode(b.arena, kind.op(), keys[first:last]); err != nil {
+		if err := s.encode(b.arena, kind.op(), keys[first:last], b.index.hasher()); err != nil {
 			return b.named(kind, err)
 		}
 		s.batch.Ticket = s.ticket()
@@ -175,14 +175,14 @@ func (b *Bridge) unpinned(t *task, keys []kv.Key) []kv.Key {
 	if b.index.pins == 0 {
 		return keys
 	}
-	var text []byte
+	h := b.index.hasher()
 	free := make([]kv.Key, 0, len(keys))
-	for _, k := range keys {
-		if text = k.AppendText(text[:0]); b.index.pinned(b.index.hash(text)) {
+	for i := range keys {
+		if b.index.pinned(h.of(&keys[i])) {
 			t.pinned++
 			continue
 		}
-		free = append(free, k)
+		free = append(free, keys[i])
 	}
 	return free
 }
@@ -198,7 +198,7 @@ func (b *Bridge) hide(s *slot) {
 	b.index.mu.Lock()
 	defer b.index.mu.Unlock()
 	for i := range s.batch.Ends {
-		if b.index.isTainted(b.index.hash(s.batch.Key(i))) {
+		if b.index.isTainted(s.hashes[i]) {
 			if s.hidden == nil {
 				s.hidden = make([]bool, s.batch.Len())
 			}
@@ -218,7 +218,7 @@ func (b *Bridge) reserve(t *task) error {
 	var need int64
 	for _, s := range t.slots {
 		for i, buf := range s.batch.Bufs {
-			need += b.index.missing(b.index.hash(s.batch.Key(i)), b.valueLen(buf))
+			need += b.index.missing(s.hashes[i], b.valueLen(buf))
 		}
 	}
 	if held := b.index.bytes + b.index.reserved; need > 0 && held+need > limit {

@@ -118,7 +118,7 @@ func (b *Bridge) sweepOnce() bool {
 		outcome, cause := Deadline, error(nil)
 		if dead == stateDead {
 			outcome, cause = Failed, kv.Unavailable
-			b.stats.noteError(&kv.Error{Op: t.res.Kind.String(), Connector: b.opts.Name, Code: kv.Unavailable, Err: textError(reason)})
+			b.errors.note(t.res.Kind.String(), &kv.Error{Op: t.res.Kind.String(), Connector: b.opts.Name, Code: kv.Unavailable, Err: textError(reason)}, b.log)
 		}
 		b.deliver(t, b.answerEarly(t, outcome, cause))
 	}
@@ -172,7 +172,7 @@ func (b *Bridge) probe() {
 	s, err := b.takeSlot(t)
 	if err == nil {
 		t.slots = append(t.slots, s)
-		if err = s.encode(b.arena, op, keys); err == nil {
+		if err = s.encode(b.arena, op, keys, b.index.hasher()); err == nil {
 			s.batch.Ticket = s.ticket()
 			err = b.launch(t)
 		}

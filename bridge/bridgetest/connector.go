@@ -2,6 +2,9 @@ package bridgetest
 
 import (
 	"bytes"
+	"context"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -222,4 +225,30 @@ func (c *Connector) Close(time.Duration) error {
 	defer c.mu.Unlock()
 	c.closed++
 	return c.CloseErr
+}
+
+// listPage is how many entries a page of List has.
+const listPage = 10
+
+// List implements [kv.Lister]; it takes kv.CapList in ExtraCaps to be used.
+func (c *Connector) List(_ context.Context, cursor []byte) ([]kv.KeyEntry, []byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	keys := slices.Sorted(maps.Keys(c.values))
+	from, _ := slices.BinarySearch(keys, string(cursor))
+	var page []kv.KeyEntry
+	for _, key := range keys[from:min(from+listPage, len(keys))] {
+		page = append(page, kv.KeyEntry{Key: key, Size: int64(len(c.values[key]))})
+	}
+	if from+listPage >= len(keys) {
+		return page, nil, nil
+	}
+	return page, []byte(keys[from+listPage]), nil
+}
+
+// Put stores a value behind the bridge's back.
+func (c *Connector) Put(key string, value []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.values[key] = bytes.Clone(value)
 }

@@ -1,5 +1,6 @@
 // Package cgo is the yardstick for the calls of package native: the same call
-// through cgo. It is a module of its own because cgo has no place in the main one.
+// through cgo. It is in the module of the benchmarks because cgo has no place in
+// the main one.
 //
 //	cd bridge/bench/cgo && CGO_ENABLED=1 go test -bench Call
 //	cd native && CGO_ENABLED=0 go test -run - -bench Call

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake --install: headers, connectors (by sixcall_add_connector), the CMake package
+# and a pkg-config file.
+include(CMakePackageConfigHelpers)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Sixcall)
+install(DIRECTORY native/include/sixcall DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+install(TARGETS sixcall_connector EXPORT SixcallTargets)
+install(EXPORT SixcallTargets NAMESPACE Sixcall:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/SixcallConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/SixcallConfig.cmake
+  INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/SixcallConfigVersion.cmake COMPATIBILITY SameMajorVersion
+  ARCH_INDEPENDENT)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/SixcallConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/SixcallConfigVersion.cmake
+  cmake/SixcallConnector.cmake DESTINATION ${package_dir})
+
+file(RELATIVE_PATH SIXCALL_PC_PREFIX "/x/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/x")
+configure_file(cmake/sixcall.pc.in ${CMAKE_CURRENT_BINARY_DIR}/sixcall.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/sixcall.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
