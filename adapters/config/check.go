@@ -1,0 +1,156 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+const (
+	// unbounded is the upper end of integers that have no natural one. It keeps
+	// every product with a unit in range.
+	unbounded     = math.MaxInt32
+	maxCapacityGB = 1 << 32 // 4 EiB
+	bytesPerGB    = 1 << 30 // LMCache's "gb" is a GiB
+)
+
+// Validate reports every problem at once, in the words of the configuration.
+func (a L2Adapter) Validate() error {
+	c := &checker{}
+	a.check(c)
+	return errors.Join(c.problems...)
+}
+
+// check adds the problems of a to c. Fields that c already complains about are
+// left out.
+func (a L2Adapter) check(c *checker) {
+	if strings.TrimSpace(a.AffinityTag) == "" {
+		c.fail("affinity_tag", "is %q, want a name that is not blank", a.AffinityTag)
+	}
+	if e := a.Eviction; e != nil {
+		c.oneOf("eviction.eviction_policy", e.Policy, EvictionPolicies[:]...)
+		if !(e.TriggerWatermark > 0 && e.TriggerWatermark <= 1) {
+			c.fail("eviction.trigger_watermark", "is %v, want more than 0 and at most 1", e.TriggerWatermark)
+		}
+		if !(e.Ratio >= 0 && e.Ratio <= 1) {
+			c.fail("eviction.eviction_ratio", "is %v, want 0 to 1", e.Ratio)
+		}
+	}
+	if a.Serde != nil && a.Serde.Type == "" {
+		c.fail("serde.type", "is empty, want the name of a serde")
+	}
+	switch {
+	case a.Type != TypeNativePlugin:
+		c.fail("type", "%s", unknownType(a.Type))
+	case a.NativePlugin == nil:
+		c.fail("NativePlugin", "is nil, want the settings of the connector")
+	default:
+		a.NativePlugin.check(c)
+	}
+}
+
+func (p *NativePlugin) check(c *checker) {
+	if p.ModulePath == "" {
+		c.fail("module_path", "is empty, want the path or name of a connector library")
+	}
+	if p.ClassName == "" {
+		c.fail("class_name", "is empty, want the name that the connector declares")
+	}
+	if root, err := parseJSON([]byte(p.AdapterParams)); err != nil {
+		c.fail("adapter_params", "is not JSON: %v", err)
+	} else if root.kind != kindObject {
+		c.fail("adapter_params", "is %s, want an object", root.kind)
+	}
+	switch gb := p.MaxCapacityGB; {
+	case math.IsNaN(gb) || math.IsInf(gb, 0):
+		c.fail("max_capacity_gb", "is %v, want a finite number", gb)
+	case gb < 0:
+		c.fail("max_capacity_gb", "is %v, want 0 or more", gb)
+	case gb > maxCapacityGB:
+		c.fail("max_capacity_gb", "is %v, want at most %d", gb, maxCapacityGB)
+	}
+	c.oneOf("isolation", string(p.Isolation), string(IsolationAuto), string(IsolationProcess), string(IsolationNone))
+	c.oneOf("buffers", string(p.Buffers), string(BuffersCopy), string(BuffersDirect))
+	c.millis("deadlines.lookup_ms", p.Deadlines.Lookup, 0)
+	c.millis("deadlines.load_ms", p.Deadlines.Load, 0)
+	c.millis("deadlines.store_ms", p.Deadlines.Store, 0)
+	c.millis("deadlines.delete_ms", p.Deadlines.Delete, 0)
+	c.millis("open_timeout_ms", p.OpenTimeout, 1)
+	if n := p.Limits.MaxInFlight; n < 1 || n > 65536 {
+		c.fail("limits.max_inflight", "is %d, want 1 to 65536", n)
+	}
+	if n := p.Limits.MaxBatch; n < 0 {
+		c.fail("limits.max_batch", "is %d, want 0 or more", n)
+	} else if n > unbounded {
+		c.fail("limits.max_batch", "is %d, want at most %d", n, unbounded)
+	}
+	if s := p.SHA256; s != "" && !isSHA256(s) {
+		c.fail("sha256", "is %q, want 64 hex digits", s)
+	}
+}
+
+func isSHA256(s string) bool {
+	return len(s) == 64 && strings.Trim(strings.ToLower(s), "0123456789abcdef") == ""
+}
+
+// Supported reports, all at once, which of the settings this version does not
+// carry out yet. They are never ignored silently: [Build] fails with this error.
+func (a L2Adapter) Supported() error {
+	var errs []error
+	if e := a.Eviction; e != nil && e.Policy != "noop" {
+		errs = append(errs, fmt.Errorf("eviction is not available in this version: eviction.eviction_policy is %q, leave eviction out or use \"noop\"", e.Policy))
+	}
+	if a.Serde != nil {
+		errs = append(errs, fmt.Errorf("serde is not supported in this version: serde.type is %q, leave serde out", a.Serde.Type))
+	}
+	if p := a.NativePlugin; p != nil && p.Isolation == IsolationProcess {
+		errs = append(errs, errors.New(`isolation "process" is not available in this version, use "auto" or "none"`))
+	}
+	return errors.Join(errs...)
+}
+
+// checker collects problems.
+type checker struct {
+	problems []error
+	bad      map[string]bool // paths of the fields that have a problem
+}
+
+// fail records a problem of the field at path, unless it has one already.
+func (c *checker) fail(path, format string, args ...any) {
+	if !c.bad[path] {
+		c.add(path, format, args...)
+	}
+}
+
+// add records a problem whatever is known of the field.
+func (c *checker) add(path, format string, args ...any) {
+	if c.bad == nil {
+		c.bad = map[string]bool{}
+	}
+	c.bad[path] = true
+	msg := fmt.Sprintf(format, args...)
+	if path != "" {
+		msg = path + " " + msg
+	}
+	c.problems = append(c.problems, errors.New(msg))
+}
+
+func (c *checker) oneOf(path, got string, accepted ...string) {
+	for _, a := range accepted {
+		if got == a {
+			return
+		}
+	}
+	c.fail(path, "is %q, want one of %s", got, strings.Join(accepted, ", "))
+}
+
+func (c *checker) millis(path string, d time.Duration, least int64) {
+	switch ms := d.Milliseconds(); {
+	case ms < least || d < 0:
+		c.fail(path, "is %d, want %d or more", ms, least)
+	case ms > unbounded:
+		c.fail(path, "is %d, want at most %d", ms, unbounded)
+	}
+}

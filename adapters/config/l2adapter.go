@@ -1,0 +1,138 @@
+package config
+
+import "time"
+
+// TypeNativePlugin is the adapter type that loads a connector library.
+const TypeNativePlugin = "native_plugin"
+
+// L2Adapter is one checked --l2-adapter value. Start from [NewNativePlugin] to
+// make one in Go; the zero value is not valid.
+//
+// Printing an L2Adapter in any way masks secrets.
+type L2Adapter struct {
+	// Type is the adapter type; it says which of the pointers below is set.
+	Type string
+
+	// AffinityTag names the L1 that the adapter serves. Default "_default".
+	AffinityTag string
+	// Shared says that other instances use the same storage. Default false.
+	Shared bool
+	// PersistEnabled asks backends that can choose to keep data over restarts. Default true.
+	PersistEnabled bool
+	// Eviction is nil when the adapter's keys are never evicted.
+	Eviction *Eviction
+	// Serde is nil when values are stored as they are.
+	Serde *Serde
+
+	// NativePlugin is set for [TypeNativePlugin].
+	NativePlugin *NativePlugin
+}
+
+// Eviction says when and how much to evict.
+type Eviction struct {
+	Policy           string  // one of EvictionPolicies, case-sensitive
+	TriggerWatermark float64 // used/capacity at which eviction starts, (0, 1]. Default 0.8
+	Ratio            float64 // part of the keys that one cycle evicts, [0, 1]. Default 0.2
+}
+
+// EvictionPolicies are the accepted names, which are case-sensitive.
+var EvictionPolicies = [...]string{"LRU", "ARC", "IsolatedLRU", "noop"}
+
+// Serde asks for a transformation of values.
+type Serde struct {
+	Type   string
+	Params Params // the other keys of the object
+}
+
+// NativePlugin configures a connector library.
+type NativePlugin struct {
+	// ModulePath is the path of the library, or a bare name for the search path.
+	ModulePath string
+	// ClassName is the name that the library declares; another name is an error.
+	ClassName string
+	// AdapterParams is the connector's own configuration.
+	AdapterParams Params
+	// MaxCapacityGB is the capacity in GiB, 0 = not bounded. Default 0.
+	MaxCapacityGB float64
+
+	// Isolation says in which process the library runs. Default IsolationAuto.
+	Isolation Isolation
+	// Deadlines bound each operation.
+	Deadlines Deadlines
+	// Limits bound what is given to the connector at a time.
+	Limits Limits
+	// Buffers says who may reuse memory early. Default BuffersCopy.
+	Buffers Buffers
+	// SHA256 pins the library's content: 64 hex digits, "" = any.
+	SHA256 string
+	// OpenTimeout bounds the opening of the connector. Default 10s.
+	OpenTimeout time.Duration
+}
+
+// Isolation says in which process a connector runs.
+type Isolation string
+
+// The isolation settings.
+const (
+	IsolationAuto    Isolation = "auto"    // decided per library
+	IsolationProcess Isolation = "process" // in a worker process
+	IsolationNone    Isolation = "none"    // in this process
+)
+
+// Buffers says how an adapter treats memory that it does not own.
+type Buffers string
+
+// The buffer settings.
+const (
+	BuffersCopy   Buffers = "copy"   // through the adapter's own memory
+	BuffersDirect Buffers = "direct" // given to the connector as it is
+)
+
+// Deadlines are the longest times until an operation is answered; 0 = no bound.
+type Deadlines struct {
+	Lookup time.Duration // default 5s
+	Load   time.Duration // default 30s
+	Store  time.Duration // default 60s
+	Delete time.Duration // default 30s
+}
+
+// Limits bound what is given to a connector at a time.
+type Limits struct {
+	MaxInFlight int // tasks, 1 to 65536. Default 1024
+	MaxBatch    int // keys in a batch, 0 = the connector's own limit
+}
+
+// NewNativePlugin returns the configuration of a connector with all defaults.
+func NewNativePlugin(modulePath, className string) L2Adapter {
+	a := defaults(TypeNativePlugin)
+	a.NativePlugin.ModulePath = modulePath
+	a.NativePlugin.ClassName = className
+	return a
+}
+
+// defaults returns an adapter of the type with every default set. An unknown
+// type gets the common fields only.
+func defaults(typ string) L2Adapter {
+	a := L2Adapter{Type: typ, AffinityTag: "_default", PersistEnabled: true}
+	if typ == TypeNativePlugin {
+		a.NativePlugin = &NativePlugin{
+			AdapterParams: Params("{}"),
+			Isolation:     IsolationAuto,
+			Deadlines: Deadlines{
+				Lookup: 5 * time.Second,
+				Load:   30 * time.Second,
+				Store:  60 * time.Second,
+				Delete: 30 * time.Second,
+			},
+			Limits:      Limits{MaxInFlight: 1024},
+			Buffers:     BuffersCopy,
+			OpenTimeout: 10 * time.Second,
+		}
+	}
+	return a
+}
+
+// MaxCapacityBytes returns the capacity in bytes, cut to a whole number.
+func (p *NativePlugin) MaxCapacityBytes() int64 {
+	return int64(p.MaxCapacityGB * bytesPerGB)
+}

@@ -1,0 +1,110 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// l2AdapterJSON is the form of an L2Adapter in JSON.
+type l2AdapterJSON struct {
+	Type           string          `json:"type"`
+	AffinityTag    string          `json:"affinity_tag"`
+	Shared         bool            `json:"shared"`
+	PersistEnabled bool            `json:"persist_enabled"`
+	Eviction       *evictionJSON   `json:"eviction,omitempty"`
+	Serde          json.RawMessage `json:"serde,omitempty"`
+	*nativePluginJSON
+}
+
+type evictionJSON struct {
+	Policy           string  `json:"eviction_policy"`
+	TriggerWatermark float64 `json:"trigger_watermark"`
+	Ratio            float64 `json:"eviction_ratio"`
+}
+
+type nativePluginJSON struct {
+	ModulePath    string        `json:"module_path"`
+	ClassName     string        `json:"class_name"`
+	AdapterParams Params        `json:"adapter_params"`
+	MaxCapacityGB float64       `json:"max_capacity_gb"`
+	Isolation     Isolation     `json:"isolation"`
+	Deadlines     deadlinesJSON `json:"deadlines"`
+	Limits        limitsJSON    `json:"limits"`
+	Buffers       Buffers       `json:"buffers"`
+	SHA256        string        `json:"sha256,omitempty"`
+	OpenTimeoutMS int64         `json:"open_timeout_ms"`
+}
+
+type deadlinesJSON struct {
+	LookupMS int64 `json:"lookup_ms"`
+	LoadMS   int64 `json:"load_ms"`
+	StoreMS  int64 `json:"store_ms"`
+	DeleteMS int64 `json:"delete_ms"`
+}
+
+type limitsJSON struct {
+	MaxInFlight int `json:"max_inflight"`
+	MaxBatch    int `json:"max_batch"`
+}
+
+// MarshalJSON writes the configuration with its defaults filled in. Secrets are
+// masked, so the text is for people and logs and cannot be parsed back whole.
+func (a L2Adapter) MarshalJSON() ([]byte, error) {
+	out := l2AdapterJSON{Type: a.Type, AffinityTag: a.AffinityTag, Shared: a.Shared, PersistEnabled: a.PersistEnabled}
+	if e := a.Eviction; e != nil {
+		out.Eviction = &evictionJSON{Policy: e.Policy, TriggerWatermark: e.TriggerWatermark, Ratio: e.Ratio}
+	}
+	if s := a.Serde; s != nil {
+		text, err := s.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		out.Serde = text
+	}
+	if p := a.NativePlugin; p != nil {
+		out.nativePluginJSON = &nativePluginJSON{
+			ModulePath:    p.ModulePath,
+			ClassName:     p.ClassName,
+			AdapterParams: p.AdapterParams,
+			MaxCapacityGB: p.MaxCapacityGB,
+			Isolation:     p.Isolation,
+			Deadlines: deadlinesJSON{
+				LookupMS: p.Deadlines.Lookup.Milliseconds(),
+				LoadMS:   p.Deadlines.Load.Milliseconds(),
+				StoreMS:  p.Deadlines.Store.Milliseconds(),
+				DeleteMS: p.Deadlines.Delete.Milliseconds(),
+			},
+			Limits:        limitsJSON{MaxInFlight: p.Limits.MaxInFlight, MaxBatch: p.Limits.MaxBatch},
+			Buffers:       p.Buffers,
+			SHA256:        p.SHA256,
+			OpenTimeoutMS: p.OpenTimeout.Milliseconds(),
+		}
+	}
+	return json.Marshal(out)
+}
+
+// MarshalJSON writes the serde as one object, secrets masked.
+func (s Serde) MarshalJSON() ([]byte, error) {
+	name, err := json.Marshal(s.Type)
+	if err != nil {
+		return nil, err
+	}
+	rest := strings.TrimSpace(s.Params.String())
+	if rest == "{}" || rest == "" {
+		return fmt.Appendf(nil, `{"type":%s}`, name), nil
+	}
+	return fmt.Appendf(nil, `{"type":%s,%s`, name, strings.TrimPrefix(rest, "{")), nil
+}
+
+// String returns the JSON form, secrets masked.
+func (a L2Adapter) String() string {
+	text, err := a.MarshalJSON()
+	if err != nil {
+		return fmt.Sprintf("L2Adapter(%s: %v)", a.Type, err)
+	}
+	return string(text)
+}
+
+// GoString is String, so that %#v does not show secrets either.
+func (a L2Adapter) GoString() string { return "config.L2Adapter" + a.String() }

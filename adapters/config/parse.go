@@ -1,0 +1,176 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// builtinTypes are the adapter types of this build, sorted.
+var builtinTypes = []string{TypeNativePlugin}
+
+// lmcacheTypes are LMCache's other adapter types, sorted.
+var lmcacheTypes = []string{
+	"aerospike", "bigtable", "dax", "fault_inject", "fs", "fs_native", "hf3fs", "hfbucket", "mock",
+	"mooncake_store", "nixl_native", "nixl_store", "nixl_store_dynamic", "p2p", "plugin", "raw_block",
+	"resp", "s3", "sagemaker-hyperpod", "valkey",
+}
+
+// ParseL2Adapters parses the values of the repeatable --l2-adapter flag, each
+// one JSON object, in their order. No values give an empty list.
+//
+// The error lists every problem of every value, one a line, each with the
+// position of its value: `--l2-adapter #2 ('native_plugin'): ...`.
+func ParseL2Adapters(values []string) ([]L2Adapter, error) {
+	adapters := make([]L2Adapter, 0, len(values))
+	var errs []error
+	for i, text := range values {
+		a, problems := parseL2Adapter(text)
+		where := fmt.Sprintf("--l2-adapter #%d", i+1)
+		if a.Type != "" {
+			where += fmt.Sprintf(" ('%s')", a.Type)
+		}
+		for _, p := range problems {
+			errs = append(errs, fmt.Errorf("%s: %w", where, p))
+		}
+		adapters = append(adapters, a)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return adapters, nil
+}
+
+// parseL2Adapter returns the adapter and its problems. Its Type is set only if
+// it is one of this build's, whatever else is wrong.
+func parseL2Adapter(text string) (L2Adapter, []error) {
+	root, err := parseJSON([]byte(text))
+	if err != nil {
+		return L2Adapter{}, []error{err}
+	}
+	if root.kind != kindObject {
+		return L2Adapter{}, []error{fmt.Errorf("want a JSON object such as {\"type\":\"native_plugin\",...}, got %s", root.kind)}
+	}
+	c := &checker{}
+	o := newObject(c, "", root)
+
+	var typ string
+	switch v, ok := o.take("type"); {
+	case !ok:
+		c.fail("type", "is missing, want one of: %s", strings.Join(builtinTypes, ", "))
+	case v.kind == kindNull:
+		c.fail("type", "is null, want one of: %s", strings.Join(builtinTypes, ", "))
+	case v.kind != kindString:
+		c.fail("type", "is %s, want a string: one of %s", v, strings.Join(builtinTypes, ", "))
+	case !slices.Contains(builtinTypes, v.text):
+		c.fail("type", "%s", unknownType(v.text))
+	default:
+		typ = v.text
+	}
+
+	a := defaults(typ)
+	parseCommon(o, &a)
+	switch typ {
+	case TypeNativePlugin:
+		parseNativePlugin(o, a.NativePlugin)
+		o.finish()
+	default:
+		o.duplicates() // which keys there may be is known only with the type
+	}
+	a.check(c)
+	return a, c.problems
+}
+
+func unknownType(name string) string {
+	known := strings.Join(builtinTypes, ", ")
+	if slices.Contains(lmcacheTypes, name) {
+		return fmt.Sprintf("%q is an LMCache type that this build does not include; known types: %s", name, known)
+	}
+	if near, ok := nearest(name, builtinTypes); ok {
+		return fmt.Sprintf("%q is unknown, did you mean %q? known types: %s", name, near, known)
+	}
+	return fmt.Sprintf("%q is unknown; known types: %s", name, known)
+}
+
+// parseCommon reads the fields that every type has.
+func parseCommon(o *object, a *L2Adapter) {
+	o.text("affinity_tag", &a.AffinityTag)
+	o.boolean("shared", &a.Shared)
+	o.boolean("persist_enabled", &a.PersistEnabled)
+
+	// As in LMCache, null means that the feature is off.
+	if v, ok := o.take("eviction"); ok && v.kind != kindNull {
+		e := &Eviction{TriggerWatermark: 0.8, Ratio: 0.2}
+		if sub := o.sub("eviction", v, "an object"); sub != nil {
+			if !sub.text("eviction_policy", &e.Policy) {
+				sub.fail("eviction_policy", "is missing, want one of %s", strings.Join(EvictionPolicies[:], ", "))
+			}
+			sub.number("trigger_watermark", &e.TriggerWatermark)
+			sub.number("eviction_ratio", &e.Ratio)
+			sub.finish()
+			a.Eviction = e
+		}
+	}
+	if v, ok := o.take("serde"); ok && v.kind != kindNull {
+		if sub := o.sub("serde", v, `an object (it must be a dict) with a string "type"`); sub != nil {
+			s := &Serde{}
+			if !sub.text("type", &s.Type) {
+				sub.fail("type", "is missing, want the name of a serde")
+			}
+			sub.duplicates()
+			s.Params = sub.rest()
+			a.Serde = s
+		}
+	}
+}
+
+func parseNativePlugin(o *object, p *NativePlugin) {
+	if !o.text("module_path", &p.ModulePath) {
+		o.fail("module_path", "is missing, want the path or name of a connector library")
+	}
+	if !o.text("class_name", &p.ClassName) {
+		o.fail("class_name", "is missing, want the name that the connector declares")
+	}
+	if v, ok := o.take("adapter_params"); ok {
+		if v.kind != kindObject {
+			o.fail("adapter_params", "is %s, want an object", v.kind)
+		} else {
+			v.eachDuplicate("adapter_params", func(path string) { o.c.add(path, "is given more than once") })
+			checkReferences(o.c, "adapter_params", v)
+			p.AdapterParams = Params(v.raw)
+		}
+	}
+	o.number("max_capacity_gb", &p.MaxCapacityGB)
+
+	o.textAs("isolation", func(s string) { p.Isolation = Isolation(s) })
+	o.textAs("buffers", func(s string) { p.Buffers = Buffers(s) })
+	o.textAs("sha256", func(s string) {
+		if s == "" {
+			o.fail("sha256", "is empty, want 64 hex digits")
+		}
+		p.SHA256 = strings.ToLower(s)
+	})
+	o.millis("open_timeout_ms", &p.OpenTimeout, 1)
+	if v, ok := o.take("deadlines"); ok {
+		if sub := o.sub("deadlines", v, "an object"); sub != nil {
+			sub.millis("lookup_ms", &p.Deadlines.Lookup, 0)
+			sub.millis("load_ms", &p.Deadlines.Load, 0)
+			sub.millis("store_ms", &p.Deadlines.Store, 0)
+			sub.millis("delete_ms", &p.Deadlines.Delete, 0)
+			sub.finish()
+		}
+	}
+	if v, ok := o.take("limits"); ok {
+		if sub := o.sub("limits", v, "an object"); sub != nil {
+			sub.integer("max_inflight", 1, 65536, func(n int64) { p.Limits.MaxInFlight = int(n) })
+			sub.integer("max_batch", 0, unbounded, func(n int64) { p.Limits.MaxBatch = int(n) })
+			sub.finish()
+		}
+	}
+}
+
+func (o *object) millis(key string, dst *time.Duration, least int64) {
+	o.integer(key, least, unbounded, func(n int64) { *dst = time.Duration(n) * time.Millisecond })
+}

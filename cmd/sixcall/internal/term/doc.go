@@ -1,0 +1,2 @@
+// Package term writes results for people: numbers, tables, progress and files.
+package term

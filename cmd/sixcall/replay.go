@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sixcall/sixcall/adapters/config"
+	"github.com/sixcall/sixcall/bridge/arena"
+	"github.com/sixcall/sixcall/cmd/sixcall/internal/replay"
+	"github.com/sixcall/sixcall/cmd/sixcall/internal/term"
+	"github.com/sixcall/sixcall/cmd/sixcall/internal/trace"
+)
+
+// defaultAdapter is what is replayed over when no adapter is given.
+const defaultAdapter = `{"type":"native_plugin","module_path":"mem","class_name":"mem"}`
+
+// generatedRequests is how many requests are made when no trace is given.
+const generatedRequests = 1000
+
+type replayFlags struct {
+	adapters    []string
+	trace       string
+	requests    int
+	seed        uint64
+	blockBytes  int
+	concurrency int
+	output      *output
+}
+
+func newReplay(a *app) *cobra.Command {
+	f := &replayFlags{}
+	cmd := &cobra.Command{
+		Use:   "replay",
+		Short: "Replay serving traffic through adapters and check every byte",
+		Long: `Replay sends the requests of a trace through L2 adapters, as a cache manager
+would. For each request it looks up and locks the blocks of its prompt, loads the
+leading ones that are there and compares every byte, unlocks, and stores the rest.
+
+A trace has one JSON object a line, in the format of Mooncake's published traces:
+
+  {"timestamp": 0, "input_length": 1024, "output_length": 10, "hash_ids": [17, 18]}
+
+Each id stands for the prompt up to the end of one block of 512 tokens. Without a
+trace, chat-like traffic with shared prompts is made up; it is the same each time.
+
+With several adapters all are asked, the first that has a block serves it, and a
+block is stored in each adapter that lacks it.
+
+The command fails if a byte that was loaded is wrong.`,
+		Example: `  # 1000 made-up requests over memory
+  sixcall replay
+
+  # a recorded hour of traffic over a library of your own, 8 requests at a time
+  sixcall replay --trace conversation_trace.jsonl --concurrency 8 \
+    --l2-adapter '{"type":"native_plugin","module_path":"./libsixcall_acme.so","class_name":"acme"}'
+
+  # numbers for a script
+  sixcall replay --requests 5000 --format json --output result.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), a) },
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.adapters, "l2-adapter", nil, "adapter as one `JSON` object, in LMCache's words; may be repeated (default "+defaultAdapter+")")
+	flags.StringVar(&f.trace, "trace", "", "`file` with the requests, - for the standard input (default: made-up traffic)")
+	flags.IntVar(&f.requests, "requests", 0, fmt.Sprintf("replay only the first `n` requests; without a trace, make n of them (default %d)", generatedRequests))
+	flags.Uint64Var(&f.seed, "seed", 1, "which traffic to make up; the same seed gives the same requests")
+	flags.IntVar(&f.blockBytes, "block-bytes", 4096, "size of the value of each block, in bytes")
+	flags.IntVar(&f.concurrency, "concurrency", 1, "requests in flight at a time")
+	f.output = addOutput(cmd)
+	_ = cmd.MarkFlagFilename("trace", "jsonl", "json")
+	return cmd
+}
+
+func (f *replayFlags) run(ctx context.Context, a *app) (err error) {
+	if len(f.adapters) == 0 {
+		f.adapters = []string{defaultAdapter}
+	}
+	configs, configErr := parseAdapters(f.adapters)
+	if err := errors.Join(
+		inRange("requests", f.requests, 0, 1<<31-1),
+		inRange("block-bytes", f.blockBytes, 1, 1<<30),
+		inRange("concurrency", f.concurrency, 1, 65536),
+		configErr,
+	); err != nil {
+		return err
+	}
+	requests, total, source, err := f.source()
+	if err != nil {
+		return failed(err)
+	}
+	memory, err := arena.New(arena.Options{})
+	if err != nil {
+		return failed(err)
+	}
+	opts := replay.Options{
+		Requests:    requests,
+		BlockBytes:  f.blockBytes,
+		Concurrency: f.concurrency,
+		Arena:       memory,
+	}
+	adapters, closeAll, err := openAdapters(ctx, a, configs, memory, f.blockBytes)
+	if err != nil {
+		return failed(err)
+	}
+	for i, ad := range adapters {
+		opts.Adapters = append(opts.Adapters, replay.Adapter{Name: adapterName(configs, i), Client: ad})
+	}
+
+	progress := term.NewProgress(a.stderr, "requests", total)
+	opts.OnRequest = func(_ int, bytes int64) { progress.Add(bytes) }
+	result, runErr := replay.Run(ctx, opts)
+	progress.Stop()
+	closeErr := closeAll()
+	if result == nil {
+		return failed(errors.Join(runErr, closeErr))
+	}
+
+	for _, text := range result.Problems {
+		a.complain(text)
+	}
+	title := fmt.Sprintf("replay of %s over %s, %s bytes a block, %s", source, names(configs),
+		term.Count(int64(f.blockBytes)), plural(f.concurrency, "request at a time", "requests at a time"))
+	if err := f.output.write(a, false, replayText(title, result, total), result); err != nil {
+		return err
+	}
+	switch {
+	case runErr != nil || closeErr != nil:
+		return failed(errors.Join(runErr, closeErr))
+	case result.Interrupted:
+		return failedf("interrupted after %d of %d requests, the result is partial", result.Requests, total)
+	case result.VerifyFailures > 0:
+		return failedf("%s with wrong bytes", plural(int(result.VerifyFailures), "block was loaded", "blocks were loaded"))
+	}
+	return nil
+}
+
+// source returns the requests, how many they are and what they are.
+func (f *replayFlags) source() (requests trace.Source, total int, name string, err error) {
+	if f.trace == "" {
+		n := f.requests
+		if n == 0 {
+			n = generatedRequests
+		}
+		return trace.NewGenerator(n, f.seed), n, fmt.Sprintf("made-up traffic (seed %d)", f.seed), nil
+	}
+	// All of it is read first: a broken line is found before anything runs.
+	list, err := trace.ReadFile(f.trace, f.requests)
+	return trace.NewRequests(list), len(list), filepath.Base(f.trace), err
+}
+
+// openAdapters builds all adapters on one arena, so that values move without a
+// copy whichever adapter serves them. closeAll closes them.
+func openAdapters(ctx context.Context, a *app, configs []config.L2Adapter, memory *arena.Arena, valueLen int) (adapters []adapter, closeAll func() error, err error) {
+	closeAll = func() error {
+		var errs []error
+		for i, ad := range adapters {
+			if err := ad.Close(); err != nil {
+				errs = append(errs, fmt.Errorf("close %s: %w", adapterName(configs, i), err))
+			}
+		}
+		return errors.Join(errs...)
+	}
+	logger := a.logger()
+	for i, cfg := range configs {
+		ad, err := a.build(ctx, config.Builder{
+			Instance:     adapterName(configs, i),
+			ValueLenHint: int64(valueLen),
+			Arena:        memory,
+			Logger:       logger,
+		}, cfg)
+		if err != nil {
+			return nil, nil, errors.Join(err, closeAll())
+		}
+		adapters = append(adapters, ad)
+	}
+	return adapters, closeAll, nil
+}
+
+// adapterName returns the class name of adapter i, with its number if there are
+// several.
+func adapterName(configs []config.L2Adapter, i int) string {
+	name := configs[i].NativePlugin.ClassName
+	if len(configs) > 1 {
+		name = fmt.Sprintf("%s#%d", name, i+1)
+	}
+	return name
+}
+
+func names(configs []config.L2Adapter) string {
+	var list []string
+	for i := range configs {
+		list = append(list, adapterName(configs, i))
+	}
+	return strings.Join(list, " and ")
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return term.Count(int64(n)) + " " + many
+}
