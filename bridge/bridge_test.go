@@ -523,3 +523,49 @@ func TestConcurrentUse(t *testing.T) {
 		require.Equal(t, c.Submitted, c.Done+c.Failed+c.Deadline+c.Cancelled+c.Closed+c.Dropped, "every %s was answered once", name)
 	}
 }
+
+// One key above the connector's limits fails alone; the connector would refuse
+// the whole batch for it.
+func TestKeysAboveTheLimitsFailAlone(t *testing.T) {
+	f := newFixture(t, bridge.Options{}, func(c *bridgetest.Connector) {
+		c.Limits = kv.Limits{MaxKeyLen: 64, MaxValueLen: 100, MaxBatch: 2}
+		c.OnSubmit = func(b *kv.Batch) error {
+			for i := range b.Len() {
+				if len(b.Key(i)) > 64 || b.Bufs != nil && len(b.Bufs[i]) > 100 {
+					return kv.Invalid
+				}
+			}
+			return nil
+		}
+	})
+	keys := bridgetest.Keys(4)
+	keys[1].Salt = "a-salt-that-makes-the-text-of-this-key-longer-than-it-may-be"
+	values := []kv.Buffer{make([]byte, 8), make([]byte, 8), make([]byte, 101), make([]byte, 8)}
+	r, err := f.Do(background, bridge.Store, keys, values)
+	require.ErrorIs(t, err, kv.Invalid)
+	require.Equal(t, "1001", text(r.Bits))
+	require.Equal(t, int64(16), f.Usage().BytesUsed)
+	r, err = f.Do(background, bridge.Lookup, keys, nil)
+	require.NoError(t, err)
+	require.Equal(t, "1001", text(r.Bits), "the others are found all the same")
+	d, err := f.Do(background, bridge.Delete, keys[:3], nil)
+	require.Error(t, err)
+	require.Equal(t, kv.DeleteResult{Absent: 1, Pinned: 1, Failed: 1}, d.Deleted)
+	r, err = f.Do(background, bridge.Lookup, keys[1:2], nil)
+	require.NoError(t, err)
+	require.Equal(t, "0", text(r.Bits), "no key is left for the connector")
+}
+
+func TestMisalignedBuffersAreStaged(t *testing.T) {
+	f := newFixture(t, bridge.Options{}, func(c *bridgetest.Connector) { c.Limits = kv.Limits{BufAlign: 512} })
+	block := bridgetest.Buffers(t, f.Arena(), 1, 1024, 3)[0]
+	keys := bridgetest.Keys(2)
+	_, err := f.Do(background, bridge.Store, keys, []kv.Buffer{block[:512], block[100:612]})
+	require.NoError(t, err)
+	require.Equal(t, int64(512), f.Stats().CopiedBytes)
+	clear(block)
+	r, err := f.Do(background, bridge.Load, keys[1:], []kv.Buffer{block[1:513]})
+	require.NoError(t, err)
+	require.Equal(t, "1", text(r.Bits))
+	require.Equal(t, []byte{0, 3}, block[:2])
+}

@@ -222,7 +222,7 @@ func (b *Bridge) settle(t *task) {
 	x.mu.Lock()
 	for _, s := range t.slots {
 		for i, status := range s.batch.Status {
-			at := s.first + i
+			at := s.at(i)
 			ok := status == kv.StatusHit && (s.hidden == nil || !s.hidden[i])
 			switch t.res.Kind {
 			case Lookup:
@@ -259,7 +259,7 @@ func (b *Bridge) settle(t *task) {
 	x.mu.Unlock()
 	for _, s := range t.slots {
 		for _, f := range s.foreign {
-			if t.res.Kind == Load && t.res.Bits.Test(s.first+f.at) {
+			if t.res.Kind == Load && t.res.Bits.Test(s.at(f.at)) {
 				copy(f.buf, f.stage.Bytes())
 			}
 		}
@@ -330,7 +330,7 @@ func (b *Bridge) settleStored(t *task, s *slot, i int, ev *event) bool {
 	if s.batch.Status[i] != kv.StatusHit {
 		return false
 	}
-	at := s.first + i
+	at := s.at(i)
 	h := s.hashes[i]
 	added := b.index.stored(h, t.keys[at].Salt, b.valueLen(s.batch.Bufs[i]))
 	b.index.untaint(h)
@@ -348,7 +348,7 @@ func (b *Bridge) settleDeleted(t *task, s *slot, i int, ev *event) {
 		t.res.Deleted.Failed++
 		return
 	}
-	at := s.first + i
+	at := s.at(i)
 	if status == kv.StatusHit {
 		t.res.Deleted.Deleted++
 	} else {
@@ -396,9 +396,9 @@ func (b *Bridge) settleLate(t *task) {
 				h := s.hashes[i]
 				x.settled(h)
 				if s.batch.Status[i] == kv.StatusHit {
-					event.add(t, s.first+i, x.stored(h, t.keys[s.first+i].Salt, b.valueLen(s.batch.Bufs[i])))
+					event.add(t, s.at(i), x.stored(h, t.keys[s.at(i)].Salt, b.valueLen(s.batch.Bufs[i])))
 				}
-				dirty = append(dirty, t.keys[s.first+i])
+				dirty = append(dirty, t.keys[s.at(i)])
 			case Delete:
 				b.settleDeleted(t, s, i, &event)
 			}

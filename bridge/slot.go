@@ -26,7 +26,8 @@ type slot struct {
 	batch kv.Batch
 	mem   *arena.Block
 
-	first int     // index of its first key in the task
+	first int     // index of its first key in the task, or in keep
+	keep  []int   // where its keys stand in the task; nil = first, first+1, ...
 	rc    kv.Code // of the completion
 	// text of a failure that the connector did not write into the batch
 	text string
@@ -35,7 +36,7 @@ type slot struct {
 	lent []*arena.Block // blocks of bufs, one loan each
 	// foreign lists the caller's buffers that were staged, by position.
 	foreign []foreign
-	hashes []hash // of the keys, for the index
+	hashes  []hash // of the keys, for the index
 	// hidden marks keys that were tainted at submit; nil when there were none.
 	hidden []bool
 }
@@ -50,6 +51,14 @@ type foreign struct {
 // maxGen keeps tickets below 1<<63: the tickets above are the connectors' own.
 const maxGen = 1<<31 - 1
 
+// at returns where key i of the slot stands in its task.
+func (s *slot) at(i int) int {
+	if s.keep != nil {
+		return s.keep[i]
+	}
+	return s.first + i
+}
+
 func (s *slot) ticket() uint64 { return uint64(s.gen)<<32 | uint64(s.index) }
 
 // encode fills the batch with keys[i] at position i. The memory of the slot
@@ -59,8 +68,7 @@ func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher) error {
 	s.hashes = s.hashes[:0]
 	text := 0
 	for i := range keys {
-		k := &keys[i]
-		text += len(k.Model) + 2*len(k.ChunkHash) + len(k.Salt) + 40 // two hex numbers, separators
+		text += keys[i].MaxTextLen()
 	}
 	// Layout: err, scratch, ends, status, key text; each 8-byte aligned.
 	scratch := kv.ErrBlockSize

@@ -2,7 +2,9 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 
+	"github.com/sixcall/sixcall/bridge/arena"
 	"github.com/sixcall/sixcall/bridge/eventfd"
 	"github.com/sixcall/sixcall/bridge/kv"
 )
@@ -49,7 +51,7 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 		return nil, err
 	}
 	b.stats.submitted[kind].Add(1)
-	if len(t.slots) == 0 { // a delete of pinned keys only
+	if len(t.slots) == 0 { // no key may go to the connector
 		b.finish(t)
 		return t, nil
 	}
@@ -121,26 +123,29 @@ func (b *Bridge) check(kind Kind, keys []kv.Key, bufs []kv.Buffer) error {
 // prepare cuts the task into slots and fills them. Nothing is submitted yet.
 func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 	kind := t.res.Kind
-	if kind == Delete && !t.internal {
-		if keys = b.unpinned(t, keys); len(keys) == 0 {
-			return nil
-		}
-	}
 	if kind == Store || kind == Delete || b.opts.Integrity != IntegrityOff || b.events.listening() {
 		t.keys = append(t.keys, keys...)
 	}
-	step := len(keys)
+	keep := b.screen(t, keys, bufs)
+	n := len(keys)
+	if keep != nil {
+		n = len(keep)
+		keys, bufs = pick(keys, keep), pick(bufs, keep)
+	}
+	step := n
 	if b.maxBatch > 0 {
 		step = min(step, b.maxBatch)
 	}
-	for first := 0; first < len(keys); first += step {
-		last := min(first+step, len(keys))
+	for first := 0; first < n; first += step {
+		last := min(first+step, n)
 		s, err := b.takeSlot(t)
 		if err != nil {
 			return err
 		}
 		t.slots = append(t.slots, s)
-		s.first = first
+		if s.first, s.keep = first, nil; keep != nil {
+			s.keep = keep[first:last]
+		}
 		if err := s.encode(b.arena, kind.op(), keys[first:last], b.index.hasher()); err != nil {
 			return b.named(kind, err)
 		}
@@ -158,6 +163,63 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 	return b.reserve(t)
 }
 
+func pick[T any](all []T, at []int) []T {
+	if all == nil {
+		return nil
+	}
+	out := make([]T, len(at))
+	for i, j := range at {
+		out[i] = all[j]
+	}
+	return out
+}
+
+// screen returns the positions of the keys that may go to the connector, nil
+// for all of them. Left out are keys and values above its limits, which fail
+// alone instead of having it refuse the batch, and pinned keys of a delete.
+func (b *Bridge) screen(t *task, keys []kv.Key, bufs []kv.Buffer) []int {
+	limits := &b.info.Limits
+	checkPins := t.res.Kind == Delete && !t.internal
+	if limits.MaxKeyLen == 0 && limits.MaxValueLen == 0 && !checkPins {
+		return nil
+	}
+	var pinned []bool
+	if checkPins {
+		pinned = b.pinned(keys)
+	}
+	var keep []int
+	for i := range keys {
+		ok := true
+		switch {
+		case pinned != nil && pinned[i]:
+			t.pinned++
+			ok = false
+		case limits.MaxKeyLen > 0 && keys[i].MaxTextLen() > limits.MaxKeyLen && len(keys[i].String()) > limits.MaxKeyLen:
+			t.fail(b.opts.Name, kv.Invalid, 0, fmt.Sprintf("key %d has %d bytes of text, the connector takes %d", i, len(keys[i].String()), limits.MaxKeyLen))
+			ok = false
+		case limits.MaxValueLen > 0 && bufs != nil && int64(len(bufs[i])) > limits.MaxValueLen:
+			t.fail(b.opts.Name, kv.Invalid, 0, fmt.Sprintf("value %d has %d bytes, the connector takes %d", i, len(bufs[i]), limits.MaxValueLen))
+			ok = false
+		}
+		switch {
+		case !ok && keep == nil:
+			keep = make([]int, 0, len(keys))
+			for j := range i {
+				keep = append(keep, j)
+			}
+		case ok && keep != nil:
+			keep = append(keep, i)
+		}
+		if !ok && (pinned == nil || !pinned[i]) {
+			b.stats.keyFailures.Add(1)
+			if t.res.Kind == Delete {
+				t.res.Deleted.Failed++
+			}
+		}
+	}
+	return keep
+}
+
 // named puts the connector's name into an error from a lower layer.
 func (b *Bridge) named(kind Kind, err error) error {
 	code := kv.NoMemory
@@ -168,23 +230,18 @@ func (b *Bridge) named(kind Kind, err error) error {
 	return &kv.Error{Op: kind.String(), Connector: b.opts.Name, Code: code, Err: err}
 }
 
-// unpinned returns the keys that no lookup holds and counts the others.
-func (b *Bridge) unpinned(t *task, keys []kv.Key) []kv.Key {
+// pinned says which keys a lookup holds; nil when none is held at all.
+func (b *Bridge) pinned(keys []kv.Key) []bool {
 	b.index.mu.Lock()
 	defer b.index.mu.Unlock()
 	if b.index.pins == 0 {
-		return keys
+		return nil
 	}
-	h := b.index.hasher()
-	free := make([]kv.Key, 0, len(keys))
+	h, out := b.index.hasher(), make([]bool, len(keys))
 	for i := range keys {
-		if b.index.pinned(h.of(&keys[i])) {
-			t.pinned++
-			continue
-		}
-		free = append(free, keys[i])
+		out[i] = b.index.pinned(h.of(&keys[i]))
 	}
-	return free
+	return out
 }
 
 // hide notes the keys that are tainted now: a load or lookup of them misses,
@@ -238,10 +295,10 @@ func (b *Bridge) lend(t *task, s *slot, bufs []kv.Buffer) error {
 		block := b.arena.BlockOf(buf)
 		if block != nil && block.Quarantined() {
 			return b.errorf(t.res.Kind.String(), kv.Invalid,
-				"buffer %d is still lent to a task that was answered early; release it and allocate another", s.first+i)
+				"buffer %d is still lent to a task that was answered early; release it and allocate another", s.at(i))
 		}
 		switch {
-		case checked || block == nil && len(buf) > 0 && b.opts.Buffers == BuffersCopy:
+		case checked, block == nil && len(buf) > 0 && b.opts.Buffers == BuffersCopy, !arena.Aligned(buf, b.info.Limits.BufAlign):
 			staged, err := b.staged(t, s, i, buf)
 			if err != nil {
 				return err

@@ -80,6 +80,11 @@ func (s *segment) own(b, owner *Block) {
 // compares it with its own mappings only.
 func addressOf(p []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(p))) }
 
+// Aligned reports whether p begins at a multiple of align, a power of two or 0.
+func Aligned(p []byte, align int) bool {
+	return align <= 1 || len(p) == 0 || addressOf(p)&uintptr(align-1) == 0
+}
+
 // Uint32s returns p, which begins at a multiple of 4, as 32-bit words.
 func Uint32s(p []byte) []uint32 {
 	if len(p) < 4 {

@@ -128,6 +128,12 @@ func magnitude(v int64) uint64 {
 	return uint64(v)
 }
 
+// MaxTextLen returns a length in bytes that the text form does not exceed.
+func (k Key) MaxTextLen() int {
+	const numbers = 40 // rank and group with signs, separators
+	return len(k.Model) + 2*len(k.ChunkHash) + len(k.Salt) + numbers
+}
+
 // String returns the text form.
 func (k Key) String() string { return string(k.AppendText(nil)) }
 
