@@ -104,7 +104,7 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("MaxCapacityBytes is %d, want 1 or more, or 0 for no cap", o.MaxCapacityBytes))
 	}
 	if o.Buffers != BuffersCopy && o.Buffers != BuffersDirect {
-		errs = append(errs, fmt.Errorf("Buffers is %d, want BuffersCopy or BuffersDirect", o.Buffers))
+		errs = append(errs, fmt.Errorf("option Buffers is %d, want BuffersCopy or BuffersDirect", o.Buffers))
 	}
 	if o.Integrity != IntegrityOff && o.Integrity != IntegrityXXH3 {
 		errs = append(errs, fmt.Errorf("Integrity is %d, want IntegrityOff or IntegrityXXH3", o.Integrity))

@@ -88,6 +88,13 @@ func (b Builder) adapterOptions(p *NativePlugin, name string) l2.Options {
 		Arena:  b.Arena,
 		Logger: b.Logger,
 	}
+	opts.Breaker = l2.BreakerOptions{Failures: p.Breaker.Failures, Cooldown: p.Breaker.Cooldown, MaxCooldown: p.Breaker.MaxCooldown}
+	if p.Breaker.Failures == 0 {
+		opts.Breaker.Failures = -1 // off, in the bridge's words
+	}
+	if p.Integrity == IntegrityXXH3 {
+		opts.Integrity = l2.IntegrityXXH3
+	}
 	if p.Buffers == BuffersDirect {
 		opts.Buffers = l2.BuffersDirect
 	}

@@ -86,6 +86,12 @@ func (p *NativePlugin) check(c *checker) {
 	} else if n > unbounded {
 		c.fail("limits.max_batch", "is %d, want at most %d", n, unbounded)
 	}
+	if n := p.Breaker.Failures; n < 0 || n > unbounded {
+		c.fail("breaker.failures", "is %d, want 0 or more", n)
+	}
+	c.millis("breaker.cooldown_ms", p.Breaker.Cooldown, 1)
+	c.millis("breaker.max_cooldown_ms", p.Breaker.MaxCooldown, 1)
+	c.oneOf("integrity", string(p.Integrity), string(IntegrityOff), string(IntegrityXXH3))
 	if s := p.SHA256; s != "" && !isSHA256(s) {
 		c.fail("sha256", "is %q, want 64 hex digits", s)
 	}

@@ -63,6 +63,10 @@ type NativePlugin struct {
 	Limits Limits
 	// Buffers says who may reuse memory early. Default BuffersCopy.
 	Buffers Buffers
+	// Breaker says when a connector that fails is left alone.
+	Breaker Breaker
+	// Integrity is the check that values carry. Default IntegrityOff.
+	Integrity Integrity
 	// SHA256 pins the library's content: 64 hex digits, "" = any.
 	SHA256 string
 	// OpenTimeout bounds the opening of the connector. Default 10s.
@@ -86,6 +90,22 @@ type Buffers string
 const (
 	BuffersCopy   Buffers = "copy"   // through the adapter's own memory
 	BuffersDirect Buffers = "direct" // given to the connector as it is
+)
+
+// Breaker configures the circuit breakers, one per class of operation.
+type Breaker struct {
+	Failures    int           // in a row that open it, 0 = no breaker. Default 5
+	Cooldown    time.Duration // until one operation may try. Default 1s
+	MaxCooldown time.Duration // bound of the doubling. Default 60s
+}
+
+// Integrity is the check that values carry.
+type Integrity string
+
+// The integrity settings.
+const (
+	IntegrityOff  Integrity = "off"
+	IntegrityXXH3 Integrity = "xxh3" // a checksum behind each value, verified on load
 )
 
 // Deadlines are the longest times until an operation is answered; 0 = no bound.
@@ -126,6 +146,8 @@ func defaults(typ string) L2Adapter {
 			},
 			Limits:      Limits{MaxInFlight: 1024},
 			Buffers:     BuffersCopy,
+			Breaker:     Breaker{Failures: 5, Cooldown: time.Second, MaxCooldown: time.Minute},
+			Integrity:   IntegrityOff,
 			OpenTimeout: 10 * time.Second,
 		}
 	}

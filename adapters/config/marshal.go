@@ -32,6 +32,8 @@ type nativePluginJSON struct {
 	Deadlines     deadlinesJSON `json:"deadlines"`
 	Limits        limitsJSON    `json:"limits"`
 	Buffers       Buffers       `json:"buffers"`
+	Breaker       breakerJSON   `json:"breaker"`
+	Integrity     Integrity     `json:"integrity"`
 	SHA256        string        `json:"sha256,omitempty"`
 	OpenTimeoutMS int64         `json:"open_timeout_ms"`
 }
@@ -41,6 +43,12 @@ type deadlinesJSON struct {
 	LoadMS   int64 `json:"load_ms"`
 	StoreMS  int64 `json:"store_ms"`
 	DeleteMS int64 `json:"delete_ms"`
+}
+
+type breakerJSON struct {
+	Failures      int   `json:"failures"`
+	CooldownMS    int64 `json:"cooldown_ms"`
+	MaxCooldownMS int64 `json:"max_cooldown_ms"`
 }
 
 type limitsJSON struct {
@@ -75,8 +83,14 @@ func (a L2Adapter) MarshalJSON() ([]byte, error) {
 				StoreMS:  p.Deadlines.Store.Milliseconds(),
 				DeleteMS: p.Deadlines.Delete.Milliseconds(),
 			},
-			Limits:        limitsJSON{MaxInFlight: p.Limits.MaxInFlight, MaxBatch: p.Limits.MaxBatch},
-			Buffers:       p.Buffers,
+			Limits:  limitsJSON{MaxInFlight: p.Limits.MaxInFlight, MaxBatch: p.Limits.MaxBatch},
+			Buffers: p.Buffers,
+			Breaker: breakerJSON{
+				Failures:      p.Breaker.Failures,
+				CooldownMS:    p.Breaker.Cooldown.Milliseconds(),
+				MaxCooldownMS: p.Breaker.MaxCooldown.Milliseconds(),
+			},
+			Integrity:     p.Integrity,
 			SHA256:        p.SHA256,
 			OpenTimeoutMS: p.OpenTimeout.Milliseconds(),
 		}

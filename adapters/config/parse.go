@@ -162,6 +162,15 @@ func parseNativePlugin(o *object, p *NativePlugin) {
 			sub.finish()
 		}
 	}
+	o.textAs("integrity", func(s string) { p.Integrity = Integrity(s) })
+	if v, ok := o.take("breaker"); ok {
+		if sub := o.sub("breaker", v, "an object"); sub != nil {
+			sub.integer("failures", 0, unbounded, func(n int64) { p.Breaker.Failures = int(n) })
+			sub.millis("cooldown_ms", &p.Breaker.Cooldown, 1)
+			sub.millis("max_cooldown_ms", &p.Breaker.MaxCooldown, 1)
+			sub.finish()
+		}
+	}
 	if v, ok := o.take("limits"); ok {
 		if sub := o.sub("limits", v, "an object"); sub != nil {
 			sub.integer("max_inflight", 1, 65536, func(n int64) { p.Limits.MaxInFlight = int(n) })

@@ -143,6 +143,8 @@ func TestParseL2AdaptersDefaults(t *testing.T) {
 			},
 			Limits:      config.Limits{MaxInFlight: 1024},
 			Buffers:     config.BuffersCopy,
+			Breaker:     config.Breaker{Failures: 5, Cooldown: time.Second, MaxCooldown: time.Minute},
+			Integrity:   config.IntegrityOff,
 			OpenTimeout: 10 * time.Second,
 		},
 	}
@@ -163,7 +165,8 @@ func TestParseL2AdaptersReadsEveryKey(t *testing.T) {
 		"eviction": {"eviction_policy": "noop", "trigger_watermark": 1, "eviction_ratio": 0},
 		"isolation": "none", "buffers": "direct", "sha256": "`+sum+`", "open_timeout_ms": 1,
 		"deadlines": {"lookup_ms": 0, "load_ms": 1, "store_ms": 2, "delete_ms": 3},
-		"limits": {"max_inflight": 65536, "max_batch": 7}
+		"limits": {"max_inflight": 65536, "max_batch": 7},
+		"breaker": {"failures": 0, "cooldown_ms": 1, "max_cooldown_ms": 2}, "integrity": "xxh3"
 	}`)[0]
 	require.Equal(t, config.L2Adapter{
 		Type: "native_plugin", AffinityTag: "numa1", Shared: true,
@@ -175,6 +178,8 @@ func TestParseL2AdaptersReadsEveryKey(t *testing.T) {
 			SHA256: strings.ToLower(sum), OpenTimeout: time.Millisecond,
 			Deadlines: config.Deadlines{Load: time.Millisecond, Store: 2 * time.Millisecond, Delete: 3 * time.Millisecond},
 			Limits:    config.Limits{MaxInFlight: 65536, MaxBatch: 7},
+			Breaker:   config.Breaker{Cooldown: time.Millisecond, MaxCooldown: 2 * time.Millisecond},
+			Integrity: config.IntegrityXXH3,
 		},
 	}, got)
 
@@ -183,6 +188,7 @@ func TestParseL2AdaptersReadsEveryKey(t *testing.T) {
 	require.Equal(t, 65536, opts.MaxInFlight)
 	require.Negative(t, opts.Deadlines.Lookup, "0 is no deadline, not the default one")
 	require.Equal(t, time.Millisecond, opts.Deadlines.Load)
+	require.Negative(t, opts.Breaker.Failures, "0 is no breaker, not the default one")
 }
 
 func TestParseL2AdaptersRefuses(t *testing.T) {
@@ -207,6 +213,10 @@ func TestParseL2AdaptersRefuses(t *testing.T) {
 		{`"max_capacity_gb":Infinity`, `NaN and Infinity are not JSON numbers`},
 		{`"max_capacity_gb":-Infinity`, `NaN and Infinity are not JSON numbers`},
 		{`"affinity_tag":5`, `affinity_tag is 5, want a string`},
+		{`"breaker":{"failures":-1}`, `breaker.failures is -1, want 0 or more`},
+		{`"breaker":{"cooldown_ms":0}`, `breaker.cooldown_ms is 0, want 1 or more`},
+		{`"breaker":{"failure":1}`, `breaker.failure is an unknown key, did you mean "failures"?`},
+		{`"integrity":"sha256"`, `integrity is "sha256", want one of off, xxh3`},
 		{`"shared":1`, `shared is 1, want true or false`},
 		{`"shared":null`, `shared is null, want true or false`},
 		{`"persist_enabled":"true"`, `persist_enabled is the string "true", want true or false`},

@@ -22,6 +22,12 @@ type Deadlines = bridge.Deadlines
 // [bridge.BufferMode].
 type BufferMode = bridge.BufferMode
 
+// BreakerOptions configures the circuit breakers; see [bridge.BreakerOptions].
+type BreakerOptions = bridge.BreakerOptions
+
+// IntegrityXXH3 makes values carry a checksum; see [bridge.Integrity].
+const IntegrityXXH3 = bridge.IntegrityXXH3
+
 // The buffer modes.
 const (
 	BuffersCopy   = bridge.BuffersCopy
