@@ -264,6 +264,21 @@ func (b *Bridge) hide(s *slot) {
 	}
 }
 
+// CapacityError is the cause of a store that was refused because of
+// MaxCapacityBytes. All fields are bytes.
+type CapacityError struct {
+	Need     int64 // what the store would add
+	Used     int64 // what is stored
+	Reserved int64 // what stores in flight may still add
+	Capacity int64
+}
+
+// Error implements the error interface.
+func (e *CapacityError) Error() string {
+	return fmt.Sprintf("%d bytes more do not fit: %d are stored and %d reserved by stores in flight, the capacity is %d",
+		e.Need, e.Used, e.Reserved, e.Capacity)
+}
+
 // reserve holds room for a store under the capacity.
 func (b *Bridge) reserve(t *task) error {
 	limit := b.opts.MaxCapacityBytes
@@ -278,9 +293,10 @@ func (b *Bridge) reserve(t *task) error {
 			need += b.index.missing(s.hashes[i], b.valueLen(buf))
 		}
 	}
-	if held := b.index.bytes + b.index.reserved; need > 0 && held+need > limit {
+	if need > 0 && b.index.bytes+b.index.reserved+need > limit {
 		b.stats.capacityRefused.Add(1)
-		return b.errorf("store", kv.NoSpace, "%d bytes more do not fit: %d of %d bytes are used or reserved", need, held, limit)
+		cause := &CapacityError{Need: need, Used: b.index.bytes, Reserved: b.index.reserved, Capacity: limit}
+		return &kv.Error{Op: "store", Connector: b.opts.Name, Code: kv.NoSpace, Err: cause}
 	}
 	t.reserved = need
 	b.index.reserved += need

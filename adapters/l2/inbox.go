@@ -36,7 +36,13 @@ type waiter[R any] struct {
 	ready chan R // buffered: handing over does not block; closed when none comes
 	// late is called with the result when nobody waits any more.
 	late func(R)
-	gone bool // the call has returned
+	gone bool // the call has returned, or is told to
+}
+
+// giveUp ends the call without a result.
+func (w *waiter[R]) giveUp() {
+	w.gone = true
+	close(w.ready)
 }
 
 func newInbox[R any](fd int, take func([]kv.TaskID) map[kv.TaskID]R) (*inbox[R], error) {
@@ -160,15 +166,15 @@ func (b *inbox[R]) await(id kv.TaskID, w *waiter[R], submitErr error, signals ui
 	b.submitting--
 	if submitErr == nil {
 		r, early := b.early[id]
-		switch {
-		case early:
+		if early {
 			delete(b.early, id)
 			w.ready <- r
-		case b.ended != nil:
-			close(w.ready)
-		default:
+		} else {
 			b.waiting[id] = w
 			missed = b.signals != signals
+			if b.ended != nil {
+				w.giveUp()
+			}
 		}
 	}
 	if b.submitting == 0 {
@@ -197,7 +203,7 @@ func (b *inbox[R]) end(cause error) {
 	}
 	for _, w := range b.waiting {
 		if !w.gone {
-			close(w.ready)
+			w.giveUp()
 		}
 	}
 }

@@ -47,7 +47,12 @@ type NativeAdapter struct {
 	identity sync.RWMutex // guards what follows
 	name     string
 	shared   bool
+	makeRoom RoomMaker
 }
+
+// RoomMaker evicts until bytes more fit below the capacity of an adapter, or
+// says why they cannot.
+type RoomMaker func(ctx context.Context, bytes int64) error
 
 var (
 	_ Adapter = (*NativeAdapter)(nil)
@@ -140,8 +145,41 @@ func (a *NativeAdapter) QueryLoadResult(id kv.TaskID) (kv.Bitmap, bool) {
 // Store implements [Client].
 func (a *NativeAdapter) Store(ctx context.Context, keys []kv.Key, values []kv.Buffer) (kv.StoreResult, error) {
 	r, err := a.bridge.Do(ctx, bridge.Store, keys, values)
+	// Other stores may take the room that was made, so try a few times.
+	for range roomAttempts {
+		if err == nil || !a.roomFor(ctx, err) {
+			break
+		}
+		r, err = a.bridge.Do(ctx, bridge.Store, keys, values)
+	}
 	return storeResult(r), err
 }
+
+// roomAttempts is how often a store that did not fit makes room.
+const roomAttempts = 4
+
+// roomFor makes room for a store that was refused because of the capacity.
+func (a *NativeAdapter) roomFor(ctx context.Context, refusal error) bool {
+	var full *bridge.CapacityError
+	if !errors.As(refusal, &full) {
+		return false
+	}
+	a.identity.RLock()
+	makeRoom := a.makeRoom
+	a.identity.RUnlock()
+	return makeRoom != nil && makeRoom(ctx, full.Need+full.Reserved) == nil
+}
+
+// SetRoomMaker makes Store evict, instead of failing, when a value does not fit
+// below the capacity. [Adapter.SubmitStoreTask] never waits and still refuses.
+func (a *NativeAdapter) SetRoomMaker(f RoomMaker) {
+	a.identity.Lock()
+	defer a.identity.Unlock()
+	a.makeRoom = f
+}
+
+// Recover accounts what the connector already holds; see [bridge.Bridge.Recover].
+func (a *NativeAdapter) Recover(ctx context.Context) (int, error) { return a.bridge.Recover(ctx) }
 
 // Lookup implements [Client].
 func (a *NativeAdapter) Lookup(ctx context.Context, keys []kv.Key) (kv.Bitmap, error) {
