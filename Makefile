@@ -34,6 +34,12 @@ cpp: deps-build
 $(BUILD)/sixcall:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/sixcall
 
+.PHONY: install
+PREFIX ?= /usr/local
+install: build ## install the command, headers and connectors below PREFIX (default /usr/local)
+	cmake --install $(BUILD)/cpp --prefix $(DESTDIR)$(PREFIX)
+	install -D -m 0755 $(BUILD)/sixcall $(DESTDIR)$(PREFIX)/bin/sixcall
+
 .PHONY: demo
 demo: build ## replay KV-cache traffic through the bundled mem connector
 	@echo
@@ -98,6 +104,7 @@ lint: ## formatting, vet, staticcheck, fresh generated code, other platforms
 	$(GO) mod tidy -diff
 	$(GO) generate ./...
 	git diff --exit-code -- '*_gen.go'
+	cd bridge/bench && CGO_ENABLED=0 $(GO) vet .
 	@! grep -rnE '[[:space:]]+$$' --include='*.go' --include='*.h' --include='*.hpp' --include='*.cpp' --include='*.md' --include=Makefile . || { echo "trailing blanks"; exit 1; }
 
 .PHONY: clean
