@@ -4,16 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/sixcall/sixcall/adapters/l2"
+	"github.com/sixcall/sixcall/adapters/l2/eviction"
+	"github.com/sixcall/sixcall/adapters/l2/eviction/quota"
+	"github.com/sixcall/sixcall/adapters/l2/faultinject"
+	"github.com/sixcall/sixcall/adapters/l2/mock"
+	"github.com/sixcall/sixcall/adapters/l2/plugin"
 	"github.com/sixcall/sixcall/bridge/arena"
 	"github.com/sixcall/sixcall/bridge/kv"
 	"github.com/sixcall/sixcall/native"
 )
+
+// Adapter is an L2 adapter with both faces.
+type Adapter interface {
+	l2.Adapter
+	l2.Client
+}
 
 // Builder builds adapters. The zero value is ready to use. A Builder may be
 // copied and is safe for concurrent use.
@@ -27,50 +37,169 @@ type Builder struct {
 	// Arena is the memory that transfers without a copy; adapters may share one.
 	// Default: one per adapter.
 	Arena *arena.Arena
+	// Plugins are the adapters that [TypePlugin] can name. Default: none.
+	Plugins *plugin.Registry
+	// Quotas are the limits of the salts, for IsolatedLRU, which wipes salts that
+	// have none. Default: none has.
+	Quotas *quota.Manager
 	// Logger receives state changes and what the connector logs. Default: discard.
 	Logger *zap.Logger
 }
 
-// Build opens the connector of cfg and returns the adapter on it, with the
-// defaults of [Builder].
-func Build(ctx context.Context, cfg L2Adapter) (*l2.NativeAdapter, error) {
+// Build opens the adapter of cfg with the defaults of [Builder].
+func Build(ctx context.Context, cfg L2Adapter) (Adapter, error) {
 	return Builder{}.Build(ctx, cfg)
 }
 
-// Build opens the connector of cfg and returns the adapter on it, which the
-// caller closes.
+// Build opens the adapter of cfg, which the caller closes.
 //
 // A setting that is wrong, or that this version does not carry out, is a
 // [kv.Config] error before anything is opened. When ctx ends first, its error is
 // returned, and a connector that opens later is closed at once.
-func (b Builder) Build(ctx context.Context, cfg L2Adapter) (*l2.NativeAdapter, error) {
-	p := cfg.NativePlugin
-	name := b.Instance
-	if name == "" && p != nil {
-		name = p.ClassName
-	}
-	for _, check := range []func() error{cfg.Validate, cfg.Supported} {
-		if err := check(); err != nil {
-			oneLine := errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
-			return nil, &kv.Error{Op: "create", Connector: name, Code: kv.Config, Err: oneLine}
-		}
-	}
-	if b.Logger == nil {
-		b.Logger = zap.NewNop()
-	}
-	conn, err := b.open(ctx, p, name)
+func (b Builder) Build(ctx context.Context, cfg L2Adapter) (Adapter, error) {
+	adapter, err := b.bare(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	adapter, err := l2.New(conn, b.adapterOptions(p, name))
-	if err != nil {
-		return nil, err // New has closed conn
+	if both, ok := adapter.(Adapter); ok {
+		return both, nil
 	}
-	if err := adapter.SetBackendIdentity(name, cfg.Shared); err != nil {
+	return waiting(adapter)
+}
+
+// bare opens the adapter of cfg without a client beside it: an adapter that
+// passes the event fds of this one on has its own readers.
+func (b Builder) bare(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
+	b, err := b.ready(cfg)
+	if err != nil {
+		return nil, err
+	}
+	adapter, err := b.make(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.finish(ctx, cfg, adapter); err != nil {
 		_ = adapter.Close()
 		return nil, err
 	}
 	return adapter, nil
+}
+
+// BuildNative is Build for [TypeNativePlugin], with the methods that only such an
+// adapter has.
+func (b Builder) BuildNative(ctx context.Context, cfg L2Adapter) (*l2.NativeAdapter, error) {
+	if cfg.Type != TypeNativePlugin {
+		return nil, &kv.Error{Op: "create", Connector: cfg.ClassName(), Code: kv.Config,
+			Err: fmt.Errorf("type is %q, want %q", cfg.Type, TypeNativePlugin)}
+	}
+	if cfg.Eviction != nil && cfg.Eviction.Policy != eviction.PolicyNoop {
+		return nil, &kv.Error{Op: "create", Connector: cfg.ClassName(), Code: kv.Config,
+			Err: errors.New("an adapter with eviction is made by Build")}
+	}
+	adapter, err := b.Build(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return adapter.(*l2.NativeAdapter), nil
+}
+
+// ready checks cfg and fills in the defaults of the builder.
+func (b Builder) ready(cfg L2Adapter) (Builder, error) {
+	if b.Instance == "" {
+		b.Instance = cfg.ClassName()
+	}
+	if b.Logger == nil {
+		b.Logger = zap.NewNop()
+	}
+	if b.Plugins == nil {
+		b.Plugins = plugin.NewRegistry()
+	}
+	for _, check := range []func() error{cfg.Validate, cfg.Supported} {
+		if err := check(); err != nil {
+			return b, &kv.Error{Op: "create", Connector: b.Instance, Code: kv.Config, Err: oneLine(err)}
+		}
+	}
+	return b, nil
+}
+
+// make opens the adapter itself.
+func (b Builder) make(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
+	switch cfg.Type {
+	case TypeNativePlugin:
+		return b.makeNative(ctx, cfg)
+	case TypePlugin:
+		p := cfg.Plugin
+		return plugin.New(b.Plugins, plugin.Config{
+			ModulePath: p.ModulePath, ClassName: p.ClassName,
+			AdapterParams: []byte(p.AdapterParams), ConfigClassName: p.ConfigClassName,
+		}, plugin.HostInfo{Logger: b.Logger})
+	case TypeMock:
+		return orNil(mock.New(mock.Options{
+			MaxSizeBytes:            int64(cfg.Mock.MaxSizeGB * bytesPerGB),
+			BandwidthBytesPerSecond: int64(cfg.Mock.BandwidthGB * bytesPerGB),
+			Logger:                  b.Logger,
+		}))
+	}
+	f := cfg.FaultInject
+	inner, err := b.bare(ctx, *f.Inner)
+	if err != nil {
+		return nil, fmt.Errorf("inner: %w", err)
+	}
+	adapter, err := faultinject.New(inner, faultinject.Options{
+		Rate: f.Rate, Seed: f.Seed, GapIndices: f.GapIndices, GapTailRatios: f.GapTailRatios,
+	})
+	if err != nil {
+		_ = inner.Close()
+		return nil, err
+	}
+	return adapter, nil
+}
+
+// orNil keeps a nil pointer from becoming an interface that is not nil.
+func orNil[A l2.Adapter](a A, err error) (l2.Adapter, error) {
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (b Builder) makeNative(ctx context.Context, cfg L2Adapter) (Adapter, error) {
+	p := cfg.NativePlugin
+	conn, err := b.open(ctx, p, b.Instance)
+	if err != nil {
+		return nil, err
+	}
+	adapter, err := l2.New(conn, b.adapterOptions(p, b.Instance))
+	if err != nil {
+		return nil, err // New has closed conn
+	}
+	if cfg.Eviction == nil || cfg.Eviction.Policy == eviction.PolicyNoop {
+		return adapter, nil
+	}
+	return b.evicting(adapter, cfg.Eviction)
+}
+
+// finish does what comes before traffic: the name, and the accounts of what the
+// backend holds already, if it keeps values and somebody asks how many.
+func (b Builder) finish(ctx context.Context, cfg L2Adapter, adapter l2.Adapter) error {
+	if err := adapter.SetBackendIdentity(b.Instance, cfg.Shared); err != nil {
+		return err
+	}
+	var native *l2.NativeAdapter
+	switch a := adapter.(type) {
+	case *l2.NativeAdapter:
+		native = a
+	case *evicting:
+		native = a.NativeAdapter
+	default:
+		return nil
+	}
+	if !native.Info().Caps.Has(kv.CapList|kv.CapPersistent) || !native.SupportsGlobalEviction() && cfg.Eviction == nil {
+		return nil
+	}
+	n, err := native.Recover(ctx)
+	b.Logger.Info("accounted what the backend holds", zap.String("connector", b.Instance), zap.Int("keys", n), zap.Error(err))
+	return err
 }
 
 func (b Builder) adapterOptions(p *NativePlugin, name string) l2.Options {

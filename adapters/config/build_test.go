@@ -16,9 +16,8 @@ import (
 func TestBuildRefusesWhatThisVersionDoesNotDo(t *testing.T) {
 	t.Parallel()
 	for members, want := range map[string]string{
-		`"eviction":{"eviction_policy":"LRU"}`: "eviction is not available in this version",
-		`"serde":{"type":"fp8"}`:               "serde is not supported",
-		`"isolation":"process"`:                `isolation "process" is not available`,
+		`"serde":{"type":"fp8"}`: "serde is not supported",
+		`"isolation":"process"`:  `isolation "process" is not available`,
 	} {
 		_, err := config.Build(t.Context(), parse(t, with(members))[0])
 		require.ErrorIs(t, err, kv.Config)
@@ -50,7 +49,7 @@ func TestBuildOfMem(t *testing.T) {
 		t.Skipf("`make cpp` builds the mem connector: %v", err)
 	}
 	cfg := parse(t, with(`"max_capacity_gb":2.5,"shared":true`))[0]
-	adapter, err := config.Build(t.Context(), cfg)
+	adapter, err := config.Builder{}.BuildNative(t.Context(), cfg)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, adapter.Close()) }()
 	t.Run("row 72: max_capacity_gb 2.5", func(t *testing.T) {

@@ -42,27 +42,24 @@ func (a L2Adapter) check(c *checker) {
 		c.fail("serde.type", "is empty, want the name of a serde")
 	}
 	switch {
-	case a.Type != TypeNativePlugin:
+	case !contains(builtinTypes, a.Type):
 		c.fail("type", "%s", unknownType(a.Type))
-	case a.NativePlugin == nil:
-		c.fail("NativePlugin", "is nil, want the settings of the connector")
-	default:
+	case a.NativePlugin != nil && a.Type == TypeNativePlugin:
 		a.NativePlugin.check(c)
+	case a.Plugin != nil && a.Type == TypePlugin:
+		a.Plugin.check(c)
+	case a.Mock != nil && a.Type == TypeMock:
+		a.Mock.check(c)
+	case a.FaultInject != nil && a.Type == TypeFaultInject:
+		a.FaultInject.check(c)
+	default:
+		c.fail("type", "is %q, but the settings of that type are nil", a.Type)
 	}
 }
 
 func (p *NativePlugin) check(c *checker) {
-	if p.ModulePath == "" {
-		c.fail("module_path", "is empty, want the path or name of a connector library")
-	}
-	if p.ClassName == "" {
-		c.fail("class_name", "is empty, want the name that the connector declares")
-	}
-	if root, err := parseJSON([]byte(p.AdapterParams)); err != nil {
-		c.fail("adapter_params", "is not JSON: %v", err)
-	} else if root.kind != kindObject {
-		c.fail("adapter_params", "is %s, want an object", root.kind)
-	}
+	checkNames(c, p.ModulePath, p.ClassName, "the path or name of a connector library", "the name that the connector declares")
+	checkParams(c, p.AdapterParams)
 	switch gb := p.MaxCapacityGB; {
 	case math.IsNaN(gb) || math.IsInf(gb, 0):
 		c.fail("max_capacity_gb", "is %v, want a finite number", gb)
@@ -105,14 +102,16 @@ func isSHA256(s string) bool {
 // carry out yet. They are never ignored silently: [Build] fails with this error.
 func (a L2Adapter) Supported() error {
 	var errs []error
-	if e := a.Eviction; e != nil && e.Policy != "noop" {
-		errs = append(errs, fmt.Errorf("eviction is not available in this version: eviction.eviction_policy is %q, leave eviction out or use \"noop\"", e.Policy))
-	}
 	if a.Serde != nil {
 		errs = append(errs, fmt.Errorf("serde is not supported in this version: serde.type is %q, leave serde out", a.Serde.Type))
 	}
 	if p := a.NativePlugin; p != nil && p.Isolation == IsolationProcess {
 		errs = append(errs, errors.New(`isolation "process" is not available in this version, use "auto" or "none"`))
+	}
+	if f := a.FaultInject; f != nil && f.Inner != nil {
+		if err := f.Inner.Supported(); err != nil {
+			errs = append(errs, fmt.Errorf("inner: %w", oneLine(err)))
+		}
 	}
 	return errors.Join(errs...)
 }

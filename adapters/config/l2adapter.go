@@ -2,9 +2,6 @@ package config
 
 import "time"
 
-// TypeNativePlugin is the adapter type that loads a connector library.
-const TypeNativePlugin = "native_plugin"
-
 // L2Adapter is one checked --l2-adapter value. Start from [NewNativePlugin] to
 // make one in Go; the zero value is not valid.
 //
@@ -26,6 +23,12 @@ type L2Adapter struct {
 
 	// NativePlugin is set for [TypeNativePlugin].
 	NativePlugin *NativePlugin
+	// Plugin is set for [TypePlugin].
+	Plugin *Plugin
+	// Mock is set for [TypeMock].
+	Mock *Mock
+	// FaultInject is set for [TypeFaultInject].
+	FaultInject *FaultInject
 }
 
 // Eviction says when and how much to evict.
@@ -134,24 +137,26 @@ func NewNativePlugin(modulePath, className string) L2Adapter {
 // type gets the common fields only.
 func defaults(typ string) L2Adapter {
 	a := L2Adapter{Type: typ, AffinityTag: "_default", PersistEnabled: true}
-	if typ == TypeNativePlugin {
-		a.NativePlugin = &NativePlugin{
-			AdapterParams: Params("{}"),
-			Isolation:     IsolationAuto,
-			Deadlines: Deadlines{
-				Lookup: 5 * time.Second,
-				Load:   30 * time.Second,
-				Store:  60 * time.Second,
-				Delete: 30 * time.Second,
-			},
-			Limits:      Limits{MaxInFlight: 1024},
-			Buffers:     BuffersCopy,
-			Breaker:     Breaker{Failures: 5, Cooldown: time.Second, MaxCooldown: time.Minute},
-			Integrity:   IntegrityOff,
-			OpenTimeout: 10 * time.Second,
-		}
-	}
+	a.newSettings()
 	return a
+}
+
+func defaultNativePlugin() *NativePlugin {
+	return &NativePlugin{
+		AdapterParams: Params("{}"),
+		Isolation:     IsolationAuto,
+		Deadlines: Deadlines{
+			Lookup: 5 * time.Second,
+			Load:   30 * time.Second,
+			Store:  60 * time.Second,
+			Delete: 30 * time.Second,
+		},
+		Limits:      Limits{MaxInFlight: 1024},
+		Buffers:     BuffersCopy,
+		Breaker:     Breaker{Failures: 5, Cooldown: time.Second, MaxCooldown: time.Minute},
+		Integrity:   IntegrityOff,
+		OpenTimeout: 10 * time.Second,
+	}
 }
 
 // MaxCapacityBytes returns the capacity in bytes, cut to a whole number.

@@ -14,7 +14,26 @@ type l2AdapterJSON struct {
 	PersistEnabled bool            `json:"persist_enabled"`
 	Eviction       *evictionJSON   `json:"eviction,omitempty"`
 	Serde          json.RawMessage `json:"serde,omitempty"`
-	*nativePluginJSON
+}
+
+type pluginJSON struct {
+	ModulePath      string `json:"module_path"`
+	ClassName       string `json:"class_name"`
+	AdapterParams   Params `json:"adapter_params"`
+	ConfigClassName string `json:"config_class_name,omitempty"`
+}
+
+type mockJSON struct {
+	MaxSizeGB   float64 `json:"max_size_gb"`
+	BandwidthGB float64 `json:"mock_bandwidth_gb"`
+}
+
+type faultInjectJSON struct {
+	Inner         *L2Adapter `json:"inner"`
+	Rate          float64    `json:"rate"`
+	Seed          int64      `json:"seed"`
+	GapIndices    []int      `json:"gap_indices,omitempty"`
+	GapTailRatios []float64  `json:"gap_tail_ratios,omitempty"`
 }
 
 type evictionJSON struct {
@@ -70,32 +89,57 @@ func (a L2Adapter) MarshalJSON() ([]byte, error) {
 		}
 		out.Serde = text
 	}
-	if p := a.NativePlugin; p != nil {
-		out.nativePluginJSON = &nativePluginJSON{
-			ModulePath:    p.ModulePath,
-			ClassName:     p.ClassName,
-			AdapterParams: p.AdapterParams,
-			MaxCapacityGB: p.MaxCapacityGB,
-			Isolation:     p.Isolation,
-			Deadlines: deadlinesJSON{
-				LookupMS: p.Deadlines.Lookup.Milliseconds(),
-				LoadMS:   p.Deadlines.Load.Milliseconds(),
-				StoreMS:  p.Deadlines.Store.Milliseconds(),
-				DeleteMS: p.Deadlines.Delete.Milliseconds(),
-			},
-			Limits:  limitsJSON{MaxInFlight: p.Limits.MaxInFlight, MaxBatch: p.Limits.MaxBatch},
-			Buffers: p.Buffers,
-			Breaker: breakerJSON{
-				Failures:      p.Breaker.Failures,
-				CooldownMS:    p.Breaker.Cooldown.Milliseconds(),
-				MaxCooldownMS: p.Breaker.MaxCooldown.Milliseconds(),
-			},
-			Integrity:     p.Integrity,
-			SHA256:        p.SHA256,
-			OpenTimeoutMS: p.OpenTimeout.Milliseconds(),
-		}
+	common, err := json.Marshal(out)
+	if err != nil {
+		return nil, err
 	}
-	return json.Marshal(out)
+	settings, err := json.Marshal(a.settingsJSON())
+	if err != nil || len(settings) <= len("{}") {
+		return common, err
+	}
+	// One object of both: the keys of the type follow the common ones.
+	return append(append(common[:len(common)-1], ','), settings[1:]...), nil
+}
+
+// settingsJSON returns the settings of the adapter's type in their JSON form.
+func (a L2Adapter) settingsJSON() any {
+	switch {
+	case a.NativePlugin != nil:
+		return a.NativePlugin.json()
+	case a.Plugin != nil:
+		return pluginJSON(*a.Plugin)
+	case a.Mock != nil:
+		return mockJSON(*a.Mock)
+	case a.FaultInject != nil:
+		return faultInjectJSON(*a.FaultInject)
+	}
+	return struct{}{}
+}
+
+func (p *NativePlugin) json() nativePluginJSON {
+	return nativePluginJSON{
+		ModulePath:    p.ModulePath,
+		ClassName:     p.ClassName,
+		AdapterParams: p.AdapterParams,
+		MaxCapacityGB: p.MaxCapacityGB,
+		Isolation:     p.Isolation,
+		Deadlines: deadlinesJSON{
+			LookupMS: p.Deadlines.Lookup.Milliseconds(),
+			LoadMS:   p.Deadlines.Load.Milliseconds(),
+			StoreMS:  p.Deadlines.Store.Milliseconds(),
+			DeleteMS: p.Deadlines.Delete.Milliseconds(),
+		},
+		Limits:  limitsJSON{MaxInFlight: p.Limits.MaxInFlight, MaxBatch: p.Limits.MaxBatch},
+		Buffers: p.Buffers,
+		Breaker: breakerJSON{
+			Failures:      p.Breaker.Failures,
+			CooldownMS:    p.Breaker.Cooldown.Milliseconds(),
+			MaxCooldownMS: p.Breaker.MaxCooldown.Milliseconds(),
+		},
+		Integrity:     p.Integrity,
+		SHA256:        p.SHA256,
+		OpenTimeoutMS: p.OpenTimeout.Milliseconds(),
+	}
 }
 
 // MarshalJSON writes the serde as one object, secrets masked.

@@ -37,7 +37,7 @@ func openMem(t *testing.T, params string, members ...string) *l2.NativeAdapter {
 	for _, m := range members {
 		text += "," + m
 	}
-	adapter, err := config.Build(t.Context(), parse(t, text+"}")[0])
+	adapter, err := config.Builder{}.BuildNative(t.Context(), parse(t, text+"}")[0])
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, adapter.Close()) })
 	return adapter
@@ -241,7 +241,7 @@ func TestSlowConnectorMeetsDeadlines(t *testing.T) {
 	require.NoError(t, err)
 	cfg := parse(t, `{"type":"native_plugin","module_path":"mem","class_name":"mem",
 		"adapter_params":{"read_latency_us":60000},"deadlines":{"load_ms":10},"breaker":{"failures":0}}`)[0]
-	a, err := config.Builder{Arena: ar}.Build(ctx, cfg)
+	a, err := config.Builder{Arena: ar}.BuildNative(ctx, cfg)
 	require.NoError(t, err)
 	_, err = a.Store(ctx, memKeys(1), values(1, 4096))
 	require.NoError(t, err)

@@ -8,16 +8,6 @@ import (
 	"time"
 )
 
-// builtinTypes are the adapter types of this build, sorted.
-var builtinTypes = []string{TypeNativePlugin}
-
-// lmcacheTypes are LMCache's other adapter types, sorted.
-var lmcacheTypes = []string{
-	"aerospike", "bigtable", "dax", "fault_inject", "fs", "fs_native", "hf3fs", "hfbucket", "mock",
-	"mooncake_store", "nixl_native", "nixl_store", "nixl_store_dynamic", "p2p", "plugin", "raw_block",
-	"resp", "s3", "sagemaker-hyperpod", "valkey",
-}
-
 // ParseL2Adapters parses the values of the repeatable --l2-adapter flag, each
 // one JSON object, in their order. No values give an empty list.
 //
@@ -53,6 +43,11 @@ func parseL2Adapter(text string) (L2Adapter, []error) {
 	if root.kind != kindObject {
 		return L2Adapter{}, []error{fmt.Errorf("want a JSON object such as {\"type\":\"native_plugin\",...}, got %s", root.kind)}
 	}
+	return parseL2AdapterValue(root)
+}
+
+// parseL2AdapterValue is parseL2Adapter for an object that was read already.
+func parseL2AdapterValue(root *value) (L2Adapter, []error) {
 	c := &checker{}
 	o := newObject(c, "", root)
 
@@ -72,11 +67,9 @@ func parseL2Adapter(text string) (L2Adapter, []error) {
 
 	a := defaults(typ)
 	parseCommon(o, &a)
-	switch typ {
-	case TypeNativePlugin:
-		parseNativePlugin(o, a.NativePlugin)
+	if parseSettings(o, &a); typ != "" {
 		o.finish()
-	default:
+	} else {
 		o.duplicates() // which keys there may be is known only with the type
 	}
 	a.check(c)
@@ -133,15 +126,7 @@ func parseNativePlugin(o *object, p *NativePlugin) {
 	if !o.text("class_name", &p.ClassName) {
 		o.fail("class_name", "is missing, want the name that the connector declares")
 	}
-	if v, ok := o.take("adapter_params"); ok {
-		if v.kind != kindObject {
-			o.fail("adapter_params", "is %s, want an object", v.kind)
-		} else {
-			v.eachDuplicate("adapter_params", func(path string) { o.c.add(path, "is given more than once") })
-			checkReferences(o.c, "adapter_params", v)
-			p.AdapterParams = Params(v.raw)
-		}
-	}
+	parseParams(o, &p.AdapterParams)
 	o.number("max_capacity_gb", &p.MaxCapacityGB)
 
 	o.textAs("isolation", func(s string) { p.Isolation = Isolation(s) })

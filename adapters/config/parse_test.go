@@ -67,12 +67,12 @@ func TestParseL2AdaptersContract(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []string{
 			`--l2-adapter #1: want a JSON object such as {"type":"native_plugin",...}, got an array`,
-			`--l2-adapter #2: type is missing, want one of: native_plugin`,
-			`--l2-adapter #3: type is null, want one of: native_plugin`,
-			`--l2-adapter #4: type is 5, want a string: one of native_plugin`,
-			`--l2-adapter #5: type "tape" is unknown; known types: native_plugin`,
-			`--l2-adapter #6: type "native_plugn" is unknown, did you mean "native_plugin"? known types: native_plugin`,
-			`--l2-adapter #7: type "fs" is an LMCache type that this build does not include; known types: native_plugin`,
+			`--l2-adapter #2: type is missing, want one of: fault_inject, mock, native_plugin, plugin`,
+			`--l2-adapter #3: type is null, want one of: fault_inject, mock, native_plugin, plugin`,
+			`--l2-adapter #4: type is 5, want a string: one of fault_inject, mock, native_plugin, plugin`,
+			`--l2-adapter #5: type "tape" is unknown; known types: fault_inject, mock, native_plugin, plugin`,
+			`--l2-adapter #6: type "native_plugn" is unknown, did you mean "native_plugin"? known types: fault_inject, mock, native_plugin, plugin`,
+			`--l2-adapter #7: type "fs" is an LMCache type that this build does not include; known types: fault_inject, mock, native_plugin, plugin`,
 		}, refused(t, `[]`, `{}`, `{"type":null}`, `{"type":5}`, `{"type":"tape"}`, `{"type":"native_plugn"}`, `{"type":"fs","base_path":"/x"}`))
 		for _, text := range []string{`null`, `true`, `1`, `"x"`} {
 			require.Contains(t, refused(t, text)[0], "want a JSON object")
@@ -290,7 +290,7 @@ func TestParseL2AdaptersReportsEverythingAtOnce(t *testing.T) {
 		`--l2-adapter #1 ('native_plugin'): class_name is given more than once`,
 		`--l2-adapter #1 ('native_plugin'): shard is an unknown key, did you mean "shared"?`,
 		`--l2-adapter #1 ('native_plugin'): max_capacity_gb is -1, want 0 or more`,
-		`--l2-adapter #3: type "resp" is an LMCache type that this build does not include; known types: native_plugin`,
+		`--l2-adapter #3: type "resp" is an LMCache type that this build does not include; known types: fault_inject, mock, native_plugin, plugin`,
 		`--l2-adapter #3: eviction is 5, want an object`,
 		`--l2-adapter #3: affinity_tag is "", want a name that is not blank`,
 		`--l2-adapter #4: invalid JSON at byte 2: invalid character 'o' in literal null (expecting 'u')`,
@@ -326,10 +326,9 @@ func TestSupportedNamesWhatThisVersionDoesNotDo(t *testing.T) {
 	a := parse(t, with(`"eviction":{"eviction_policy":"LRU"},"serde":{"type":"fp8"},"isolation":"process"`))[0]
 	require.NoError(t, a.Validate())
 	lines := strings.Split(a.Supported().Error(), "\n")
-	require.Len(t, lines, 3)
-	require.Contains(t, lines[0], "eviction is not available in this version")
-	require.Contains(t, lines[1], "serde is not supported in this version")
-	require.Contains(t, lines[2], `isolation "process" is not available in this version`)
+	require.Len(t, lines, 2)
+	require.Contains(t, lines[0], "serde is not supported in this version")
+	require.Contains(t, lines[1], `isolation "process" is not available in this version`)
 	require.NoError(t, parse(t, with(`"eviction":{"eviction_policy":"noop"},"isolation":"none"`))[0].Supported())
 }
 

@@ -108,17 +108,16 @@ func (t *Tasks) EndLoad(id kv.TaskID, bits kv.Bitmap) {
 	t.end(id, bridge.Load, func() { t.loads[id] = bits })
 }
 
-// end publishes a result, then signals.
+// end publishes a result, then signals. Both happen under the mutex, so that
+// Close does not take the event fd away between them.
 func (t *Tasks) end(id kv.TaskID, kind bridge.Kind, publish func()) {
 	t.mu.Lock()
-	task, runs := t.running[id]
-	if !runs || task.kind != kind {
-		t.mu.Unlock()
+	defer t.mu.Unlock()
+	if task, runs := t.running[id]; !runs || task.kind != kind {
 		return
 	}
 	delete(t.running, id)
 	publish()
-	t.mu.Unlock()
 	t.events.Signal(kind)
 }
 

@@ -184,7 +184,7 @@ func openAdapters(ctx context.Context, a *app, configs []config.L2Adapter, memor
 // adapterName returns the class name of adapter i, with its number if there are
 // several.
 func adapterName(configs []config.L2Adapter, i int) string {
-	name := configs[i].NativePlugin.ClassName
+	name := configs[i].ClassName()
 	if len(configs) > 1 {
 		name = fmt.Sprintf("%s#%d", name, i+1)
 	}

@@ -1,0 +1,118 @@
+package config
+
+import "slices"
+
+// The adapter types of this build.
+const (
+	// TypeNativePlugin loads a connector library.
+	TypeNativePlugin = "native_plugin"
+	// TypePlugin makes an adapter that the program registered; see package plugin.
+	TypePlugin = "plugin"
+	// TypeMock keeps values in memory; see package mock.
+	TypeMock = "mock"
+	// TypeFaultInject loses keys of an inner adapter on load; see package faultinject.
+	TypeFaultInject = "fault_inject"
+)
+
+// builtinTypes are the adapter types of this build, sorted.
+var builtinTypes = []string{TypeFaultInject, TypeMock, TypeNativePlugin, TypePlugin}
+
+// lmcacheTypes are LMCache's other adapter types, and ours that are planned,
+// sorted.
+var lmcacheTypes = []string{
+	"aerospike", "bigtable", "dax", "fs", "fs_native", "hf3fs", "hfbucket", "infinistore",
+	"mooncake_store", "nixl_native", "nixl_store", "nixl_store_dynamic", "p2p", "raw_block",
+	"resp", "s3", "sagemaker-hyperpod", "valkey",
+}
+
+// Plugin configures an adapter that the program registered in Go.
+type Plugin struct {
+	ModulePath string
+	ClassName  string
+	// AdapterParams goes to the adapter's configuration type.
+	AdapterParams Params
+	// ConfigClassName names that type, "" = find it.
+	ConfigClassName string
+}
+
+// Mock configures an adapter that keeps values in memory.
+type Mock struct {
+	MaxSizeGB   float64 // GiB, more than 0
+	BandwidthGB float64 // GiB per second, more than 0
+}
+
+// FaultInject configures an adapter that loses keys of Inner on load.
+type FaultInject struct {
+	Inner *L2Adapter
+	Rate  float64 // part of the keys that is lost, 0 to 1. Default 0
+	Seed  int64   // which keys these are. Default 0
+	// GapIndices are positions that are lost from every load.
+	GapIndices []int
+	// GapTailRatios lose one position each: ratio 0 the last one, 1 the first one.
+	GapTailRatios []float64
+}
+
+// ClassName returns what the adapter is called in logs: its class name, or its
+// type.
+func (a L2Adapter) ClassName() string {
+	switch {
+	case a.NativePlugin != nil:
+		return a.NativePlugin.ClassName
+	case a.Plugin != nil:
+		return a.Plugin.ClassName
+	}
+	return a.Type
+}
+
+// newSettings sets the settings of the adapter's type to their defaults.
+func (a *L2Adapter) newSettings() {
+	switch a.Type {
+	case TypeNativePlugin:
+		a.NativePlugin = defaultNativePlugin()
+	case TypePlugin:
+		a.Plugin = &Plugin{AdapterParams: "{}"}
+	case TypeMock:
+		a.Mock = &Mock{}
+	case TypeFaultInject:
+		a.FaultInject = &FaultInject{}
+	}
+}
+
+func (p *Plugin) check(c *checker) {
+	checkNames(c, p.ModulePath, p.ClassName, "the module path that the adapter is registered under", "the class name that it is registered under")
+	checkParams(c, p.AdapterParams)
+}
+
+func (m *Mock) check(c *checker) {
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"max_size_gb", m.MaxSizeGB}, {"mock_bandwidth_gb", m.BandwidthGB}} {
+		if !(f.value > 0 && f.value <= maxCapacityGB) {
+			c.fail(f.name, "is %v, want more than 0 and at most %d", f.value, maxCapacityGB)
+		} else if f.value*bytesPerGB < 1 {
+			c.fail(f.name, "is %v, which is less than a byte", f.value)
+		}
+	}
+}
+
+func (f *FaultInject) check(c *checker) {
+	if f.Inner == nil {
+		c.fail("inner", "is missing, want the adapter whose keys are lost")
+	} else {
+		inner := &checker{}
+		f.Inner.check(inner)
+		for _, p := range inner.problems {
+			c.add("", "inner: %s", p)
+		}
+	}
+	if !(f.Rate >= 0 && f.Rate <= 1) {
+		c.fail("rate", "is %v, want 0 to 1", f.Rate)
+	}
+	if i := slices.IndexFunc(f.GapIndices, func(n int) bool { return n < 0 }); i >= 0 {
+		c.fail("gap_indices", "has %d, want 0 or more", f.GapIndices[i])
+	}
+	if i := slices.IndexFunc(f.GapTailRatios, func(r float64) bool { return !(r >= 0 && r <= 1) }); i >= 0 {
+		c.fail("gap_tail_ratios", "has %v, want 0 to 1", f.GapTailRatios[i])
+	}
+}
