@@ -313,8 +313,8 @@ func TestParseL2AdaptersRefusesBadText(t *testing.T) {
 
 func TestParseL2AdaptersKnowsEveryLMCacheType(t *testing.T) {
 	t.Parallel()
-	for _, typ := range []string{"aerospike", "bigtable", "dax", "fault_inject", "fs", "fs_native", "hf3fs", "hfbucket", "mock",
-		"mooncake_store", "nixl_native", "p2p", "plugin", "raw_block", "resp", "s3", "sagemaker-hyperpod", "valkey",
+	for _, typ := range []string{"aerospike", "bigtable", "dax", "fs", "fs_native", "hf3fs", "hfbucket",
+		"mooncake_store", "nixl_native", "p2p", "raw_block", "resp", "s3", "sagemaker-hyperpod", "valkey",
 		"nixl_store", "nixl_store_dynamic"} {
 		require.Contains(t, refused(t, fmt.Sprintf(`{"type":%q}`, typ))[0], "is an LMCache type that this build does not include")
 	}
@@ -346,7 +346,7 @@ func TestValidateChecksAdaptersMadeInGo(t *testing.T) {
 		"limits.max_inflight is 0, want 1 to 65536",
 	}, strings.Split(a.Validate().Error(), "\n"))
 	a.NativePlugin = nil
-	require.ErrorContains(t, a.Validate(), "NativePlugin is nil")
+	require.ErrorContains(t, a.Validate(), `type is "native_plugin", but the settings of that type are nil`)
 }
 
 func TestNearest(t *testing.T) {

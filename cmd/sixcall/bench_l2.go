@@ -142,14 +142,16 @@ func (f *benchL2Flags) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return failed(err)
 	}
-	adapters, closeAll, err := openAdapters(ctx, a, configs, memory, opts.DataSize)
+	adapters, closeAll, err := openAdapters(ctx, a, configs, config.Builder{
+		Arena: memory, ValueLenHint: int64(opts.DataSize), Logger: a.logger(),
+	})
 	if err != nil {
 		return failed(err)
 	}
 	report, runErr := bench.Run(ctx, adapters[0], opts)
 	closeErr := closeAll()
-	if errors.Is(runErr, kv.Busy) {
-		runErr = fmt.Errorf("%w; --in-flight is %d and limits.max_inflight of the adapter is %d", runErr, f.inFlight, configs[0].NativePlugin.Limits.MaxInFlight)
+	if p := configs[0].NativePlugin; errors.Is(runErr, kv.Busy) && p != nil {
+		runErr = fmt.Errorf("%w; --in-flight is %d and limits.max_inflight of the adapter is %d", runErr, f.inFlight, p.Limits.MaxInFlight)
 	}
 	if err := f.output.write(a, f.quiet, f.text(report), f.json(report)); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sixcall/sixcall/adapters/config"
+	"github.com/sixcall/sixcall/adapters/l2/eviction/quota"
 	"github.com/sixcall/sixcall/bridge/arena"
 	"github.com/sixcall/sixcall/cmd/sixcall/internal/replay"
 	"github.com/sixcall/sixcall/cmd/sixcall/internal/term"
@@ -29,6 +30,8 @@ type replayFlags struct {
 	seed        uint64
 	blockBytes  int
 	concurrency int
+	salts       int
+	quotaGB     float64
 	output      *output
 }
 
@@ -71,6 +74,8 @@ The command fails if a byte that was loaded is wrong.`,
 	flags.Uint64Var(&f.seed, "seed", 1, "which traffic to make up; the same seed gives the same requests")
 	flags.IntVar(&f.blockBytes, "block-bytes", 4096, "size of the value of each block, in bytes")
 	flags.IntVar(&f.concurrency, "concurrency", 1, "requests in flight at a time")
+	flags.IntVar(&f.salts, "salts", 0, "spread the conversations over `n` cache salts, as tenants that share nothing")
+	flags.Float64Var(&f.quotaGB, "quota-gb", 0, "quota of each salt in `GiB`, for adapters with the IsolatedLRU policy")
 	f.output = addOutput(cmd)
 	_ = cmd.MarkFlagFilename("trace", "jsonl", "json")
 	return cmd
@@ -85,8 +90,13 @@ func (f *replayFlags) run(ctx context.Context, a *app) (err error) {
 		inRange("requests", f.requests, 0, 1<<31-1),
 		inRange("block-bytes", f.blockBytes, 1, 1<<30),
 		inRange("concurrency", f.concurrency, 1, 65536),
+		inRange("salts", f.salts, 0, 1<<20),
 		configErr,
 	); err != nil {
+		return err
+	}
+	quotas, err := f.quotas()
+	if err != nil {
 		return err
 	}
 	requests, total, source, err := f.source()
@@ -102,8 +112,11 @@ func (f *replayFlags) run(ctx context.Context, a *app) (err error) {
 		BlockBytes:  f.blockBytes,
 		Concurrency: f.concurrency,
 		Arena:       memory,
+		Salts:       f.salts,
 	}
-	adapters, closeAll, err := openAdapters(ctx, a, configs, memory, f.blockBytes)
+	adapters, closeAll, err := openAdapters(ctx, a, configs, config.Builder{
+		Arena: memory, ValueLenHint: int64(f.blockBytes), Quotas: quotas, Logger: a.logger(),
+	})
 	if err != nil {
 		return failed(err)
 	}
@@ -153,9 +166,31 @@ func (f *replayFlags) source() (requests trace.Source, total int, name string, e
 	return trace.NewRequests(list), len(list), filepath.Base(f.trace), err
 }
 
+// quotas returns the limits of the salts, nil if there are none.
+func (f *replayFlags) quotas() (*quota.Manager, error) {
+	limit, err := quota.Bytes(f.quotaGB)
+	if err != nil {
+		return nil, fmt.Errorf("--quota-gb is %v, want 0 or more GiB", f.quotaGB)
+	}
+	if limit == 0 {
+		return nil, nil
+	}
+	m := &quota.Manager{}
+	salts := []string{""}
+	for i := range f.salts {
+		salts = append(salts, replay.SaltOf(i))
+	}
+	for _, salt := range salts {
+		if err := m.Set(salt, limit); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
 // openAdapters builds all adapters on one arena, so that values move without a
 // copy whichever adapter serves them. closeAll closes them.
-func openAdapters(ctx context.Context, a *app, configs []config.L2Adapter, memory *arena.Arena, valueLen int) (adapters []adapter, closeAll func() error, err error) {
+func openAdapters(ctx context.Context, a *app, configs []config.L2Adapter, b config.Builder) (adapters []adapter, closeAll func() error, err error) {
 	closeAll = func() error {
 		var errs []error
 		for i, ad := range adapters {
@@ -165,14 +200,9 @@ func openAdapters(ctx context.Context, a *app, configs []config.L2Adapter, memor
 		}
 		return errors.Join(errs...)
 	}
-	logger := a.logger()
 	for i, cfg := range configs {
-		ad, err := a.build(ctx, config.Builder{
-			Instance:     adapterName(configs, i),
-			ValueLenHint: int64(valueLen),
-			Arena:        memory,
-			Logger:       logger,
-		}, cfg)
+		b.Instance = adapterName(configs, i)
+		ad, err := a.build(ctx, b, cfg)
 		if err != nil {
 			return nil, nil, errors.Join(err, closeAll())
 		}

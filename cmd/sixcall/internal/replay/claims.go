@@ -13,7 +13,13 @@ import (
 type claims struct {
 	mu     sync.Mutex // guards what follows
 	clock  uint64     // counts finished stores
-	blocks map[trace.BlockID]claim
+	blocks map[block]claim
+}
+
+// block is what one tenant stores of a block.
+type block struct {
+	tenant int
+	id     trace.BlockID
 }
 
 type claim struct {
@@ -21,7 +27,7 @@ type claim struct {
 	storedAt uint64 // clock of the last store that succeeded, 0 = none
 }
 
-func newClaims() *claims { return &claims{blocks: map[trace.BlockID]claim{}} }
+func newClaims() *claims { return &claims{blocks: map[block]claim{}} }
 
 // now returns the time to remember before a lookup.
 func (c *claims) now() uint64 {
@@ -32,29 +38,29 @@ func (c *claims) now() uint64 {
 
 // take reports whether the caller, whose lookup began at since, is to store the
 // block. If so, it must call done.
-func (c *claims) take(id trace.BlockID, since uint64) bool {
+func (c *claims) take(tenant int, id trace.BlockID, since uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := c.blocks[id]
+	b := c.blocks[block{tenant, id}]
 	if b.storing || b.storedAt > since {
 		return false
 	}
 	b.storing = true
-	c.blocks[id] = b
+	c.blocks[block{tenant, id}] = b
 	return true
 }
 
 // done ends the caller's claims; stored says which of the blocks are stored.
-func (c *claims) done(ids []trace.BlockID, stored []bool) {
+func (c *claims) done(tenant int, ids []trace.BlockID, stored []bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clock++
 	for i, id := range ids {
-		b := c.blocks[id]
+		b := c.blocks[block{tenant, id}]
 		b.storing = false
 		if stored[i] {
 			b.storedAt = c.clock
 		}
-		c.blocks[id] = b
+		c.blocks[block{tenant, id}] = b
 	}
 }

@@ -30,6 +30,9 @@ type Options struct {
 	Concurrency int
 	// Arena is where values live. Adapters that share it move them without a copy.
 	Arena *arena.Arena
+	// Salts spreads requests over as many cache salts, as tenants that share
+	// nothing; requests of one conversation have the same. Default 0: no salt.
+	Salts int
 	// OnRequest is called after each request, from many goroutines. May be nil.
 	OnRequest func(blocks int, movedBytes int64)
 }

@@ -20,6 +20,7 @@ type worker struct {
 	model  string       // of all keys
 	memory *arena.Block // batch values; nil until it is needed
 
+	tenant int                   // of the request, with Options.Salts
 	ids    []trace.BlockID       // of the request, each once
 	index  map[trace.BlockID]int // index in ids
 	keys   []kv.Key              // keys[i] is that of ids[i]
@@ -98,15 +99,32 @@ func (w *worker) begin(request trace.Request) {
 		w.ids = append(w.ids, id)
 		w.text = binary.BigEndian.AppendUint64(w.text, uint64(id))
 	}
+	salt := ""
+	if n := w.opts.Salts; n > 0 {
+		w.tenant = tenantOf(request.Blocks, n)
+		salt = SaltOf(w.tenant)
+	}
 	hashes := string(w.text) // one allocation for all keys
 	for i := range w.ids {
-		w.keys = append(w.keys, kv.Key{ChunkHash: hashes[i*8 : i*8+8], Model: w.model})
+		w.keys = append(w.keys, kv.Key{ChunkHash: hashes[i*8 : i*8+8], Model: w.model, Salt: salt})
 	}
 	for a := range w.locked {
 		w.locked[a] = resize(w.locked[a], len(w.ids))
 		w.broken[a] = resize(w.broken[a], len(w.ids))
 	}
 }
+
+// tenantOf returns the tenant of a request: the second block tells conversations
+// apart, as the first one is mostly a system prompt that all of them share.
+func tenantOf(blocks []trace.BlockID, tenants int) int {
+	if len(blocks) == 0 {
+		return 0
+	}
+	return int(uint64(blocks[min(1, len(blocks)-1)]) % uint64(tenants))
+}
+
+// SaltOf returns the cache salt of a tenant.
+func SaltOf(tenant int) string { return fmt.Sprintf("tenant-%d", tenant) }
 
 // resize returns s with n elements, all false.
 func resize(s []bool, n int) []bool {
@@ -251,7 +269,7 @@ func (w *worker) storeRest(ctx context.Context, first int, since uint64) (bytes 
 			for a := range w.opts.Adapters {
 				lacking = lacking || w.lacks(a, i)
 			}
-			if lacking && (w.claims == nil || w.claims.take(w.ids[i], since)) {
+			if lacking && (w.claims == nil || w.claims.take(w.tenant, w.ids[i], since)) {
 				w.todo = append(w.todo, i)
 			}
 		}
@@ -277,7 +295,7 @@ func (w *worker) storeBatch(ctx context.Context) (n int, err error) {
 			for _, i := range w.todo {
 				w.batchIDs = append(w.batchIDs, w.ids[i])
 			}
-			w.claims.done(w.batchIDs, w.stored)
+			w.claims.done(w.tenant, w.batchIDs, w.stored)
 		}()
 	}
 	for a := range w.opts.Adapters {
