@@ -220,6 +220,7 @@ func (b *Bridge) settle(t *task) {
 	}
 	x := b.index
 	x.mu.Lock()
+	b.releaseHeld(t)
 	for _, s := range t.slots {
 		for i, status := range s.batch.Status {
 			at := s.at(i)
@@ -230,7 +231,7 @@ func (b *Bridge) settle(t *task) {
 					continue
 				}
 				h := s.hashes[i]
-				if x.tainted.Load() > 0 && x.isTainted(h) {
+				if x.hiding.Load() > 0 && x.hidden(h) {
 					continue
 				}
 				x.pin(h)
@@ -239,7 +240,7 @@ func (b *Bridge) settle(t *task) {
 				if status == kv.StatusCorrupt && b.opts.Integrity != IntegrityOff {
 					dirty = append(dirty, t.keys[at])
 				}
-				if !ok || x.tainted.Load() > 0 && x.isTainted(s.hashes[i]) {
+				if !ok || x.hiding.Load() > 0 && x.hidden(s.hashes[i]) {
 					continue
 				}
 				t.res.Bits.Set(at)
@@ -387,6 +388,7 @@ func (b *Bridge) settleLate(t *task) {
 	var dirty []kv.Key
 	event := event{on: b.events.listening(), kind: t.res.Kind}
 	x.mu.Lock()
+	b.releaseHeld(t)
 	for _, s := range t.slots {
 		for i := range s.batch.Status {
 			switch t.res.Kind {
@@ -394,7 +396,7 @@ func (b *Bridge) settleLate(t *task) {
 				// The key was tainted when the task was answered. It shows again
 				// when it was deleted, or stored whole once more.
 				h := s.hashes[i]
-				x.settled(h)
+				x.release(h)
 				if s.batch.Status[i] == kv.StatusHit {
 					event.add(t, s.at(i), x.stored(h, t.keys[s.at(i)].Salt, b.valueLen(s.batch.Bufs[i])))
 				}
@@ -429,7 +431,7 @@ func (b *Bridge) deleteDirty(keys []kv.Key) {
 	b.index.mu.Lock()
 	h := b.index.hasher()
 	for i := range keys {
-		b.index.taint(h.of(&keys[i]), false)
+		b.index.taint(h.of(&keys[i]))
 	}
 	b.index.mu.Unlock()
 	t, err := b.submitInternal(keys)
@@ -501,7 +503,8 @@ func (b *Bridge) claimEarly(t *task) bool {
 		b.index.mu.Lock()
 		for _, s := range t.slots {
 			for i := range s.batch.Ends {
-				b.index.taint(s.hashes[i], true)
+				b.index.taint(s.hashes[i])
+				b.index.hold(s.hashes[i])
 			}
 		}
 		b.index.mu.Unlock()

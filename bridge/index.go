@@ -18,9 +18,10 @@ import (
 // which callers take once per batch.
 type index struct {
 	seed uint64
-	// tainted is how many keys are hidden; written under mu, read without it to
-	// skip the check that mostly finds nothing.
-	tainted atomic.Int64
+	// hiding is how many reasons there are to hide a key, taints and holds;
+	// written under mu, read without it to skip the check that mostly finds
+	// nothing.
+	hiding atomic.Int64
 
 	mu     sync.Mutex // guards what follows
 	tables [64]table
@@ -29,6 +30,7 @@ type index struct {
 	// reserved is what stores in flight may still add.
 	reserved int64
 	bySalt   map[string]int64
+	tainted  int64 // keys
 	pins     int64
 }
 
@@ -40,8 +42,9 @@ type entry struct {
 	key  hash
 	size int64 // bytes; valid if accounted
 	pins int32
-	// late counts timed-out stores whose completion has not come.
-	late  uint16
+	// holds counts stores that were answered early and deletes, as long as the
+	// connector has them: the key is hidden meanwhile.
+	holds uint16
 	flags uint8
 	used  bool
 }
@@ -88,7 +91,7 @@ func (x *index) put(h hash) *entry { return x.table(h).put(h) }
 
 // tidy drops the entry of h if it says nothing any more.
 func (x *index) tidy(h hash, e *entry) {
-	if e.pins == 0 && e.late == 0 && e.flags == 0 {
+	if e.pins == 0 && e.holds == 0 && e.flags == 0 {
 		x.table(h).drop(h)
 	}
 }
@@ -159,38 +162,45 @@ func (x *index) pinned(h hash) bool {
 	return e != nil && e.pins > 0
 }
 
-func (x *index) isTainted(h hash) bool {
+// hidden reports whether the key must not be served.
+func (x *index) hidden(h hash) bool {
 	e := x.find(h)
-	return e != nil && e.flags&tainted != 0
+	return e != nil && (e.flags&tainted != 0 || e.holds > 0)
 }
 
-// taint hides a key; late says that a store of it is still with the connector.
-func (x *index) taint(h hash, late bool) {
-	e := x.put(h)
-	if e.flags&tainted == 0 {
+// hold hides a key until release.
+func (x *index) hold(h hash) {
+	x.put(h).holds++
+	x.hiding.Add(1)
+}
+
+// release ends one hold.
+func (x *index) release(h hash) {
+	if e := x.find(h); e != nil && e.holds > 0 {
+		e.holds--
+		x.hiding.Add(-1)
+		x.tidy(h, e)
+	}
+}
+
+// taint hides a key until untaint.
+func (x *index) taint(h hash) {
+	if e := x.put(h); e.flags&tainted == 0 {
 		e.flags |= tainted
-		x.tainted.Add(1)
-	}
-	if late {
-		e.late++
+		x.tainted++
+		x.hiding.Add(1)
 	}
 }
 
-// settled ends one late store.
-func (x *index) settled(h hash) {
-	if e := x.find(h); e != nil && e.late > 0 {
-		e.late--
-	}
-}
-
-// untaint shows a key again, unless a late store of it is still out.
+// untaint shows a key again, unless it is held: then whoever ends the hold does.
 func (x *index) untaint(h hash) {
 	e := x.find(h)
-	if e == nil || e.flags&tainted == 0 || e.late > 0 {
+	if e == nil || e.flags&tainted == 0 || e.holds > 0 {
 		return
 	}
 	e.flags &^= tainted
-	x.tainted.Add(-1)
+	x.tainted--
+	x.hiding.Add(-1)
 	x.tidy(h, e)
 }
 

@@ -64,7 +64,7 @@ const (
 type modelKey struct {
 	version uint64 // 0 = absent
 	pins    int
-	late    int // stores that were answered early and are still held
+	late    int // stores and deletes that were answered early and are still held
 }
 
 // fault is what the connector does to the next batch of an operation.
@@ -236,6 +236,7 @@ func (m *model) noteHeld(kind bridge.Kind, picked []int) {
 			for _, k := range picked {
 				if m.keys[k].pins == 0 { // a pinned key is not in the batch
 					late = append(late, k)
+					m.keys[k].late++
 				}
 			}
 			m.held[len(m.held)-1] = late
@@ -258,6 +259,7 @@ func (m *model) releaseHeld() {
 	case picked == nil:
 	case picked[0] == -1: // a late delete
 		for _, k := range picked[1:] {
+			m.keys[k].late--
 			m.keys[k].version = 0
 		}
 	default: // a late store: the bridge deletes what it left

@@ -37,7 +37,7 @@ type slot struct {
 	// foreign lists the caller's buffers that were staged, by position.
 	foreign []foreign
 	hashes  []hash // of the keys, for the index
-	// hidden marks keys that were tainted at submit; nil when there were none.
+	// hidden marks keys that were hidden at submit; nil when there were none.
 	hidden []bool
 }
 

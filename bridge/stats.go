@@ -99,7 +99,7 @@ func (b *Bridge) Stats() Stats {
 	s.InFlight, s.Backlog = b.flying, len(b.backlog)
 	b.slotMu.Unlock()
 	b.index.mu.Lock()
-	s.Pins, s.Hidden = b.index.pins, b.index.tainted.Load()
+	s.Pins, s.Hidden = b.index.pins, b.index.tainted
 	b.index.mu.Unlock()
 	s.Errors, s.LastError = b.errors.snapshot()
 	return s

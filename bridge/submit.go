@@ -179,13 +179,12 @@ func pick[T any](all []T, at []int) []T {
 // alone instead of having it refuse the batch, and pinned keys of a delete.
 func (b *Bridge) screen(t *task, keys []kv.Key, bufs []kv.Buffer) []int {
 	limits := &b.info.Limits
-	checkPins := t.res.Kind == Delete && !t.internal
-	if limits.MaxKeyLen == 0 && limits.MaxValueLen == 0 && !checkPins {
+	if limits.MaxKeyLen == 0 && limits.MaxValueLen == 0 && t.res.Kind != Delete {
 		return nil
 	}
 	var pinned []bool
-	if checkPins {
-		pinned = b.pinned(keys)
+	if t.res.Kind == Delete {
+		pinned = b.holdUnpinned(t, keys)
 	}
 	var keep []int
 	for i := range keys {
@@ -230,32 +229,50 @@ func (b *Bridge) named(kind Kind, err error) error {
 	return &kv.Error{Op: kind.String(), Connector: b.opts.Name, Code: code, Err: err}
 }
 
-// pinned says which keys a lookup holds; nil when none is held at all.
-func (b *Bridge) pinned(keys []kv.Key) []bool {
+// holdUnpinned hides the keys of a delete while it runs, so that no lookup pins
+// what is about to go. It returns which keys are pinned already and are to be
+// left alone, nil for none; a delete of the bridge's own spares no pin, because
+// its keys must not be served to whoever holds one.
+func (b *Bridge) holdUnpinned(t *task, keys []kv.Key) []bool {
 	b.index.mu.Lock()
 	defer b.index.mu.Unlock()
-	if b.index.pins == 0 {
-		return nil
-	}
-	h, out := b.index.hasher(), make([]bool, len(keys))
+	var out []bool
+	h := b.index.hasher()
 	for i := range keys {
-		out[i] = b.index.pinned(h.of(&keys[i]))
+		key := h.of(&keys[i])
+		if !t.internal && b.index.pinned(key) {
+			if out == nil {
+				out = make([]bool, len(keys))
+			}
+			out[i] = true
+			continue
+		}
+		b.index.hold(key)
+		t.held = append(t.held, key)
 	}
 	return out
 }
 
-// hide notes the keys that are tainted now: a load or lookup of them misses,
-// whatever happens to the taint until it completes.
+// releaseHeld ends the holds of a delete. index.mu is held.
+func (b *Bridge) releaseHeld(t *task) {
+	for _, h := range t.held {
+		b.index.release(h)
+	}
+	t.held = t.held[:0]
+}
+
+// hide notes the keys that are hidden now: a load or lookup of them misses,
+// whatever happens to them until it completes.
 func (b *Bridge) hide(s *slot) {
 	s.hidden = nil
 	op := s.batch.Op
-	if op != kv.OpGet && op != kv.OpExists || b.index.tainted.Load() == 0 {
+	if op != kv.OpGet && op != kv.OpExists || b.index.hiding.Load() == 0 {
 		return
 	}
 	b.index.mu.Lock()
 	defer b.index.mu.Unlock()
 	for i := range s.batch.Ends {
-		if b.index.isTainted(s.hashes[i]) {
+		if b.index.hidden(s.hashes[i]) {
 			if s.hidden == nil {
 				s.hidden = make([]bool, s.batch.Len())
 			}
@@ -476,6 +493,9 @@ func (b *Bridge) unwind(t *task) {
 		b.breakers[t.res.Kind].giveUp(b.now())
 	}
 	b.settleReservation(t)
+	b.index.mu.Lock()
+	b.releaseHeld(t)
+	b.index.mu.Unlock()
 	b.freeSlots(t, false)
 	t.refs.Store(0)
 	t.reset()

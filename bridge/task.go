@@ -100,9 +100,10 @@ type task struct {
 	// unsafe marks memory of the host that a connector writes or reads directly:
 	// no early answer is possible.
 	unsafe   bool
-	internal bool // a delete of the bridge itself: no sink
-	trial    bool // the task that an open breaker let through
-	pinned   int  // keys that a delete skipped
+	internal bool   // a delete of the bridge itself: no sink
+	trial    bool   // the task that an open breaker let through
+	pinned   int    // keys that a delete skipped
+	held     []hash // keys of a delete, hidden while it runs
 	started  int64
 }
 
@@ -125,6 +126,7 @@ func (t *task) fail(name string, code kv.Code, vendorCode int32, text string) {
 func (t *task) reset() {
 	clear(t.slots)
 	clear(t.keys)
+	t.held = t.held[:0]
 	t.slots, t.keys = t.slots[:0], t.keys[:0]
 	t.res, t.sink = Result{}, nil
 	t.reserved, t.pinned, t.started = 0, 0, 0

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
 #include <string_view>
 
 #include "error.h"
@@ -68,6 +69,12 @@ std::vector<int> ParseCpus(const std::string &option, const std::string &text) {
   return cpus;
 }
 
+bool IsKnown(const std::string &name) {
+  static const char *const kNames[] = {"--lib",     "--params", "--op",   "--batch", "--value-bytes", "--depth",
+                                       "--seconds", "--rounds", "--keys", "--cpu"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
 void Apply(Options &options, const std::string &name, const std::string &value) {
   if (name == "--lib") {
     options.lib = value;
@@ -87,10 +94,8 @@ void Apply(Options &options, const std::string &name, const std::string &value) 
     options.rounds = static_cast<uint32_t>(ParseCount(name, value, 1, 1000000));
   } else if (name == "--keys") {
     options.keys = ParseCount(name, value, 1, kMaxWorkingSet);
-  } else if (name == "--cpu") {
-    options.cpus = ParseCpus(name, value);
   } else {
-    throw UsageError("unknown option " + Quoted(name));
+    options.cpus = ParseCpus(name, value);
   }
 }
 
@@ -170,18 +175,15 @@ Options ParseOptions(int argc, const char *const *argv) {
       options.help = true;
       return options;
     }
-    std::string value;
+    if (name.rfind("--", 0) != 0) throw UsageError("unexpected argument " + Quoted(name));
     const size_t equals = name.find('=');
-    if (name.rfind("--", 0) == 0 && equals != std::string::npos) {
-      value = name.substr(equals + 1);
-      name.resize(equals);
-    } else if (name.rfind("--", 0) != 0) {
-      throw UsageError("unexpected argument " + Quoted(name));
-    } else if (i + 1 < argc) {
+    std::string value;
+    if (equals != std::string::npos) value = name.substr(equals + 1);
+    name.resize(std::min(equals, name.size()));
+    if (!IsKnown(name)) throw UsageError("unknown option " + Quoted(name));
+    if (equals == std::string::npos) {
+      if (i + 1 == argc) throw UsageError(name + " needs a value");
       value = argv[++i];
-    } else {
-      Apply(options, name, "");  // an unknown option is the better message
-      throw UsageError(name + " needs a value");
     }
     Apply(options, name, value);
   }
