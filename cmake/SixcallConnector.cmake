@@ -60,6 +60,10 @@ function(sixcall_add_connector name)
     -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack
     -Wl,--build-id -Wl,--exclude-libs,ALL -Wl,--gc-sections)
 
+  if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    target_compile_options(${target} PRIVATE -O2)  # a connector is not built slow by accident
+  endif()
+
   # A sanitizer's runtime is in the host, so its symbols are undefined here; and
   # _FORTIFY_SOURCE would hide calls from it.
   if(SIXCALL_SANITIZE OR "${CMAKE_C_FLAGS} ${CMAKE_CXX_FLAGS}" MATCHES "-fsanitize=")

@@ -14,6 +14,8 @@ write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/SixcallConfigVersio
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/SixcallConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/SixcallConfigVersion.cmake
   cmake/SixcallConnector.cmake DESTINATION ${package_dir})
 
+# Relative to the file itself, so that the tree can be moved.
 file(RELATIVE_PATH SIXCALL_PC_PREFIX "/x/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/x")
+string(REGEX REPLACE "/$" "" SIXCALL_PC_PREFIX "${SIXCALL_PC_PREFIX}")
 configure_file(cmake/sixcall.pc.in ${CMAKE_CURRENT_BINARY_DIR}/sixcall.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/sixcall.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -376,7 +376,7 @@ typedef struct sixcall_api {
    * Returns    0 accepted; or refused, nothing read later, nothing written and
    *            no completion:
    *              SIXCALL_E_INVAL    n is 0 or over a limit, a pointer is NULL,
-   *                                 an unknown flag, a bad stride
+   *                                 a bad stride
    *              SIXCALL_E_AGAIN    queue full; submit again after a completion
    *              SIXCALL_E_CLOSED   close() has begun
    * Order      none between tickets; see SIXCALL_CAP_READ_YOUR_WRITES.

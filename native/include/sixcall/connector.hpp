@@ -522,13 +522,15 @@ class Config {
 
   /// One of a few words.
   std::string GetChoice(const std::string& name, const std::string& otherwise, const std::vector<std::string>& choices) const {
-    const std::string text = GetString(name, otherwise);
+    const auto* v = Find(name);
+    if (v == nullptr) return otherwise;  // which need not be one of them
+    const std::string text = GetString(name);
     std::string want;
     for (const auto& c : choices) {
       if (c == text) return text;
       want += (want.empty() ? "one of " : ", ") + c;
     }
-    throw Wrong(name, *Find(name), want);
+    throw Wrong(name, *v, want);
   }
 
   int64_t GetInt(const std::string& name, int64_t otherwise, int64_t min = std::numeric_limits<int64_t>::min(),
@@ -656,9 +658,11 @@ class Config {
 
   template <class T>
   static std::string Range(T min, T max) {
-    const bool low = min != std::numeric_limits<T>::lowest(), high = max != std::numeric_limits<T>::max();
+    const bool low = std::is_unsigned<T>::value || min != std::numeric_limits<T>::lowest();
+    const bool high = max != std::numeric_limits<T>::max();
     std::ostringstream out;
     out.imbue(std::locale::classic());
+    out.precision(15);
     if (low && high) out << " from " << min << " to " << max;
     else if (low) out << ", at least " << min;
     else if (high) out << ", at most " << max;
@@ -822,7 +826,8 @@ class ConnectorBase {
   // Hooks must be public and not overloaded.
 
   /// Reads the configuration and makes what sessions share. Called once, in open,
-  /// before any thread of the helper. Throws Error to refuse.
+  /// on the caller's thread and before any thread of the helper. Throws Error to
+  /// refuse. Leave waiting for the backend to Connect, which open_timeout_ms bounds.
   virtual void Start(const Config& config) { (void)config; }
   /// Fills cached figures; SIXCALL_CAP_USAGE. No I/O. From any thread.
   virtual void Usage(sixcall_usage& out) { (void)out; }
@@ -1051,6 +1056,7 @@ class ConnectorBase {
       throw Error(SIXCALL_E_INVAL, "register_memory: no memory given");
     }
     const uint64_t handle = RegisterMemory(*memory);
+    if (handle == 0) throw Error(SIXCALL_E_INTERNAL, "register_memory: the connector gave no handle");
     std::lock_guard<std::mutex> lock(memory_mu_);
     memory_[handle] = 0;
     *out = handle;
@@ -1272,7 +1278,6 @@ class Connector : public ConnectorBase {
   enum class State { kUntried, kUp, kDown };
   struct Worker {
     Lane* lane = nullptr;
-    uint32_t index = 0;  // in its lane
     Record* current = nullptr;  // guarded by the lane's mu
     std::thread thread;
     bool ended = false;  // guarded by life_mu_
@@ -1355,6 +1360,11 @@ class Connector : public ConnectorBase {
         // worker would eat the whole queue.
         *end = lane.stop;
         if (lane.stop) return nullptr;
+        if (lane.head != nullptr && lane.idle > 0) {  // this worker may have taken a wake-up that was meant for them
+          lane.idle--;
+          lane.tokens++;
+          lane.work.notify_one();
+        }
         if (lane.sick.wait_until(lock, w.retry_at) == std::cv_status::timeout) return nullptr;
         continue;
       }
@@ -1540,7 +1550,6 @@ class Connector : public ConnectorBase {
         workers_.push_back(std::make_unique<Worker>());
         Worker& w = *workers_.back();
         w.lane = &lane;
-        w.index = i;
         w.random.seed(static_cast<uint32_t>(NowNs()) + 7919u * static_cast<uint32_t>(workers_.size()));
         lane.workers.push_back(&w);
       }
@@ -1586,7 +1595,8 @@ class Connector : public ConnectorBase {
   /// Ends the tiles of a record that no worker has taken; it is off the queue.
   void CancelUntaken(Lane& lane, Record* r, uint32_t from_tile) {
     bool last = false;
-    for (uint32_t t = from_tile; t < r->tiles; t++) {
+    const uint32_t tiles = r->tiles;  // after its last tile has ended the record may serve another batch
+    for (uint32_t t = from_tile; t < tiles; t++) {
       size_t from, n;
       Range(*r, t, &from, &n);
       Begin(*r, from, n);
@@ -1816,14 +1826,15 @@ class AsyncConnector : public ConnectorBase {
     if (s != nullptr && !abandoned_.load()) {
       std::lock_guard<std::mutex> lock(s->mu);
       if (s->generation == ticket >> 32 && s->left != 0) {
-        if (e != nullptr) s->Fail(*e, rest || s->batch.n == 0);
-        const size_t to = rest ? s->seen.size() : std::min(index + 1, s->seen.size());
+        const uint32_t before = s->left;
+        const size_t to = rest ? s->seen.size() : index < s->seen.size() ? index + 1 : 0;
         for (size_t i = rest ? 0 : index; i < to; i++) {
           if (s->seen[i]) continue;
           s->seen[i] = true;
           s->left--;
           if (s->batch.n != 0) Put(*s, i, r);
         }
+        if (e != nullptr && s->left != before) s->Fail(*e, rest || s->batch.n == 0);
         if (s->batch.n == 0 && e == nullptr && r.status != Status::kHit) s->Fail(sixcall::Error(SIXCALL_E_IO, "the backend did not answer"), true);
         ends = s->left == 0 && !s->starting;
       }
@@ -2089,8 +2100,9 @@ struct Glue {
 
 /// Makes a connector of Class: the constant table, the ELF note with the same
 /// values, and the entry point. Once per library, at file scope, outside of any
-/// namespace. All texts are literals of at most 31 bytes, but the schema, which
-/// may be NULL. extra_caps are SIXCALL_CAP_ bits from 16 on (behaviour); those of
+/// namespace. All texts are literals of at most 31 bytes, but the schema: its
+/// properties are the known keys, besides those that Start asks for; it may be
+/// NULL if Start asks for all. extra_caps are SIXCALL_CAP_ bits from 16 on (behaviour); those of
 /// slots follow from the hooks.
 #define SIXCALL_CONNECTOR(Class, connector_name, connector_version, vendor_name, schema_json, extra_caps)                             \
   static_assert(::sixcall::detail::ExtraCapsAllowed<Class>(extra_caps), "extra_caps: the caps of slots follow from the hooks");        \

@@ -57,10 +57,6 @@ void Refusals(Connection &connection) {
   stride.item_stride = sizeof(sixcall_item) - 8;
   EXPECT_EQ(connection.TrySubmit(stride), SIXCALL_E_INVAL) << "a stride below the size of an item";
 
-  Request flags = Request::Get({"a"}, 1);
-  flags.flags = 1u << 31;
-  EXPECT_EQ(connection.TrySubmit(flags), SIXCALL_E_INVAL) << "an unknown flag";
-
   EXPECT_FALSE(connection.Readable(50)) << "a refused batch has signalled the event fd";
   EXPECT_EQ(connection.Drain(1), 0u);
 }

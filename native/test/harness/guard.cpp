@@ -124,7 +124,7 @@ GuardedMemory::GuardedMemory(size_t size, Edge edge, const std::string &name) : 
   if (size > 0 && mprotect(base_ + page, usable, PROT_READ | PROT_WRITE) != 0) {
     throw std::runtime_error("mprotect of guarded memory failed; are there too many mappings?");
   }
-  data_ = edge == Edge::kEnd ? base_ + page + usable - size : base_ + page - (size == 0 ? 1 : 0);
+  data_ = edge == Edge::kEnd ? base_ + page + usable - size : base_ + (size == 0 ? 0 : page);
   if (size > 0 && usable > size) {
     uint8_t *slack = edge == Edge::kEnd ? base_ + page : data_ + size;
     std::memset(slack, kSlack, usable - size);
