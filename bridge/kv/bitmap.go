@@ -1,6 +1,9 @@
 package kv
 
-import "math/bits"
+import (
+	"fmt"
+	"math/bits"
+)
 
 // inlineBits is how many bits a Bitmap holds without an allocation.
 const inlineBits = 256
@@ -192,4 +195,19 @@ func (b *Bitmap) String() string {
 		}
 	}
 	return string(text)
+}
+
+// ParseBitmap reads the text form: one 0 or 1 per bit, index 0 leftmost.
+func ParseBitmap(text string) (Bitmap, error) {
+	b := NewBitmap(len(text))
+	for i := range len(text) {
+		switch text[i] {
+		case '0':
+		case '1':
+			b.Set(i)
+		default:
+			return Bitmap{}, &Error{Op: "bitmap", Code: Invalid, Err: fmt.Errorf("character %d is %q, want 0 or 1", i, text[i])}
+		}
+	}
+	return b, nil
 }

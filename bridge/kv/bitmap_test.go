@@ -83,3 +83,22 @@ func TestSmallBitmapsDoNotAllocate(t *testing.T) {
 		}
 	}))
 }
+
+func FuzzBitmapText(f *testing.F) {
+	for _, seed := range []string{"", "1001000001", "0", "2", "1x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		b, err := kv.ParseBitmap(text)
+		if err != nil {
+			return
+		}
+		if got := b.String(); got != text {
+			t.Fatalf("%q became %q", text, got)
+		}
+		not := b.Not()
+		if b.Count()+not.Count() != len(text) {
+			t.Fatalf("%q: %d ones and %d zeros", text, b.Count(), not.Count())
+		}
+	})
+}
