@@ -144,6 +144,18 @@ func (a *NativeAdapter) QueryLoadResult(id kv.TaskID) (kv.Bitmap, bool) {
 
 // Store implements [Client].
 func (a *NativeAdapter) Store(ctx context.Context, keys []kv.Key, values []kv.Buffer) (kv.StoreResult, error) {
+	r, err := a.store(ctx, keys, values)
+	return storeResult(r), err
+}
+
+// StoreKeys is Store with one bit per key, set if it was stored, and the bytes
+// that these keys added.
+func (a *NativeAdapter) StoreKeys(ctx context.Context, keys []kv.Key, values []kv.Buffer) (stored kv.Bitmap, bytes int64, err error) {
+	r, err := a.store(ctx, keys, values)
+	return r.Bits, r.Bytes, err
+}
+
+func (a *NativeAdapter) store(ctx context.Context, keys []kv.Key, values []kv.Buffer) (bridge.Result, error) {
 	r, err := a.bridge.Do(ctx, bridge.Store, keys, values)
 	// Other stores may take the room that was made, so try a few times.
 	for range roomAttempts {
@@ -152,7 +164,7 @@ func (a *NativeAdapter) Store(ctx context.Context, keys []kv.Key, values []kv.Bu
 		}
 		r, err = a.bridge.Do(ctx, bridge.Store, keys, values)
 	}
-	return storeResult(r), err
+	return r, err
 }
 
 // roomAttempts is how often a store that did not fit makes room.
