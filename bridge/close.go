@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -37,7 +38,7 @@ func (b *Bridge) shutdown() error {
 
 	b.drainMu.Lock() // nobody drains any more, and nobody may
 	b.pumpMu.Lock()
-	err := b.conn.Close(b.opts.CloseGrace)
+	err := b.closeConnector()
 	b.answerRest(true)
 	b.events.stop()
 	if err != nil {
@@ -50,6 +51,18 @@ func (b *Bridge) shutdown() error {
 	b.health.set(stateClosed, "closed", b.log)
 	b.reclaim()
 	return nil
+}
+
+// closeConnector closes the connector. One in Go that panics counts as stuck:
+// what it still touches is unknown.
+func (b *Bridge) closeConnector() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.log.Error("the connector panicked in close", zap.Any("panic", p), zap.Stack("stack"))
+			err = &kv.Error{Op: "close", Connector: b.opts.Name, Code: kv.Stuck, Err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	return b.conn.Close(b.opts.CloseGrace)
 }
 
 func closeCode(err error) kv.Code {

@@ -35,6 +35,8 @@ type Connector struct {
 	OnDrain func() error
 	// CloseErr is what Close returns.
 	CloseErr error
+	// PanicOnClose makes Close panic.
+	PanicOnClose bool
 
 	event *eventfd.Event
 
@@ -224,6 +226,9 @@ func (c *Connector) Close(time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed++
+	if c.PanicOnClose {
+		panic("close is broken")
+	}
 	return c.CloseErr
 }
 
