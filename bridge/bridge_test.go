@@ -175,7 +175,7 @@ func TestDirectMemoryIsNeverAnsweredEarly(t *testing.T) {
 func TestStoreAfterDeadlineHidesTheKey(t *testing.T) {
 	for _, deletable := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with delete", false: "without delete"}[deletable], func(t *testing.T) {
-			f := newFixture(t, bridge.Options{Deadlines: bridge.Deadlines{Store: 30 * time.Millisecond}},
+			f := newFixture(t, bridge.Options{Deadlines: bridge.Deadlines{Store: 500 * time.Millisecond}},
 				func(c *bridgetest.Connector) { c.NoDelete = !deletable })
 			keys, bufs := bridgetest.Keys(1), bridgetest.Buffers(t, f.Arena(), 1, 8, 1)
 			f.conn.SetHold(true)

@@ -67,7 +67,7 @@ func requireRuntimeWorks(t *testing.T) {
 		runtime.Gosched()
 	}
 	stop.Store(true)
-	require.Less(t, time.Since(start), 2*time.Second)
+	require.Less(t, time.Since(start), 5*time.Second, "without SIGURG it was 7 s")
 }
 
 func TestAHandlerThatAConstructorChangedIsPutBackAndNamed(t *testing.T) {

@@ -78,6 +78,9 @@ func (b Builder) bare(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
+	if adapter, err = b.evictFrom(adapter, cfg.Eviction); err != nil {
+		return nil, err // evictFrom has closed it
+	}
 	if err := b.finish(ctx, cfg, adapter); err != nil {
 		_ = adapter.Close()
 		return nil, err
@@ -163,20 +166,13 @@ func orNil[A l2.Adapter](a A, err error) (l2.Adapter, error) {
 	return a, nil
 }
 
-func (b Builder) makeNative(ctx context.Context, cfg L2Adapter) (Adapter, error) {
+func (b Builder) makeNative(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
 	p := cfg.NativePlugin
 	conn, err := b.open(ctx, p, b.Instance)
 	if err != nil {
 		return nil, err
 	}
-	adapter, err := l2.New(conn, b.adapterOptions(p, b.Instance))
-	if err != nil {
-		return nil, err // New has closed conn
-	}
-	if cfg.Eviction == nil || cfg.Eviction.Policy == eviction.PolicyNoop {
-		return adapter, nil
-	}
-	return b.evicting(adapter, cfg.Eviction)
+	return orNil(l2.New(conn, b.adapterOptions(p, b.Instance))) // a failed New has closed conn
 }
 
 // finish does what comes before traffic: the name, and the accounts of what the
@@ -189,7 +185,7 @@ func (b Builder) finish(ctx context.Context, cfg L2Adapter, adapter l2.Adapter) 
 	switch a := adapter.(type) {
 	case *l2.NativeAdapter:
 		native = a
-	case *evicting:
+	case *evictingNative:
 		native = a.NativeAdapter
 	default:
 		return nil

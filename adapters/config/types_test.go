@@ -3,6 +3,7 @@ package config_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -131,6 +132,19 @@ func TestEvictionHoldsTheCapacity(t *testing.T) {
 			require.Contains(t, a.Status(), "eviction")
 		})
 	}
+}
+
+func TestEvictionFromAnAdapterOfAnyType(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	a, err := config.Build(ctx, parse(t, `{"type":"mock","max_size_gb":0.0001,"mock_bandwidth_gb":100,
+		"eviction":{"eviction_policy":"LRU","trigger_watermark":0.5,"eviction_ratio":0.5}}`)[0])
+	require.NoError(t, err)
+	defer func() { require.NoError(t, a.Close()) }()
+	require.Contains(t, a.Status(), "eviction")
+	_, err = a.Store(ctx, memKeys(20), values(20, 4096))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return a.Usage().Fraction() < 0.5 }, 30*time.Second, 10*time.Millisecond)
 }
 
 func TestIsolatedLRUNeedsQuotas(t *testing.T) {

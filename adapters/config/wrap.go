@@ -8,45 +8,73 @@ import (
 	"github.com/sixcall/sixcall/bridge/kv"
 )
 
-// evicting is a native adapter with its eviction.
-type evicting struct {
+// evictingNative is a native adapter with its eviction.
+type evictingNative struct {
 	*l2.NativeAdapter
 	controller *eviction.Controller
 }
 
-// evicting starts eviction from adapter. An error closes it.
-func (b Builder) evicting(adapter *l2.NativeAdapter, e *Eviction) (Adapter, error) {
+// evictingAdapter is any other adapter with its eviction.
+type evictingAdapter struct {
+	l2.Adapter
+	controller *eviction.Controller
+}
+
+// evictFrom starts eviction from adapter, if it is configured. An error closes
+// the adapter.
+func (b Builder) evictFrom(adapter l2.Adapter, e *Eviction) (l2.Adapter, error) {
+	if e == nil || e.Policy == eviction.PolicyNoop {
+		return adapter, nil
+	}
 	controller, err := eviction.NewController(eviction.Options{Quotas: b.Quotas, Logger: b.Logger})
+	if err == nil {
+		err = controller.Add(b.Instance, adapter, eviction.Config{
+			Policy: e.Policy, TriggerWatermark: e.TriggerWatermark, EvictionRatio: e.Ratio,
+		})
+		if err != nil {
+			controller.Close()
+		}
+	}
 	if err != nil {
 		_ = adapter.Close()
 		return nil, err
 	}
-	a := &evicting{adapter, controller}
-	err = controller.Add(b.Instance, adapter, eviction.Config{
-		Policy: e.Policy, TriggerWatermark: e.TriggerWatermark, EvictionRatio: e.Ratio,
-	})
-	if err != nil {
-		_ = a.Close()
-		return nil, err
+	native, ok := adapter.(*l2.NativeAdapter)
+	if !ok {
+		return &evictingAdapter{adapter, controller}, nil
 	}
-	if adapter.SupportsGlobalEviction() {
-		adapter.SetRoomMaker(func(ctx context.Context, bytes int64) error {
+	if native.SupportsGlobalEviction() {
+		native.SetRoomMaker(func(ctx context.Context, bytes int64) error {
 			return controller.MakeRoom(ctx, b.Instance, bytes)
 		})
 	}
-	return a, nil
+	return &evictingNative{native, controller}, nil
 }
 
 // Close ends the eviction first, so that nothing is deleted from a closed adapter.
-func (a *evicting) Close() error {
+func (a *evictingNative) Close() error {
 	a.controller.Close()
 	return a.NativeAdapter.Close()
 }
 
 // Status adds the state of the eviction.
-func (a *evicting) Status() map[string]any {
-	status := a.NativeAdapter.Status()
-	status["eviction"] = a.controller.Status()
+func (a *evictingNative) Status() map[string]any {
+	return withEviction(a.NativeAdapter.Status(), a.controller)
+}
+
+// Close ends the eviction first, so that nothing is deleted from a closed adapter.
+func (a *evictingAdapter) Close() error {
+	a.controller.Close()
+	return a.Adapter.Close()
+}
+
+// Status adds the state of the eviction.
+func (a *evictingAdapter) Status() map[string]any {
+	return withEviction(a.Adapter.Status(), a.controller)
+}
+
+func withEviction(status map[string]any, c *eviction.Controller) map[string]any {
+	status["eviction"] = c.Status()
 	return status
 }
 

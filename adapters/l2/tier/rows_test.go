@@ -22,7 +22,7 @@ var errFault = errors.New("injected")
 
 // short makes members that do not answer cost a test little time; the others have
 // plenty.
-var short = tier.Options{Deadlines: deadlines(500 * time.Millisecond)}
+var short = tier.Options{Deadlines: deadlines(2 * time.Second)}
 
 func TestRow113OneStoreTaskPerModelAndRank(t *testing.T) {
 	f := newFixture(t, tier.Options{}, "a", "b")

@@ -39,6 +39,18 @@ TEST(MemCapacity, TheFirstStoredGoesFirst) {
   EXPECT_EQ(connection.Run(Request::Exists(keys)).status, want);
 }
 
+TEST(MemCapacity, TheOrderHoldsOverManyKeys) {
+  Connection connection(Mem(), MemOptions(R"({"capacity_bytes":2000,"workers":1})"));
+  const auto keys = Numbered(700);
+  for (size_t i = 0; i < keys.size(); i += 70) {
+    const std::vector<std::string> some(keys.begin() + static_cast<std::ptrdiff_t>(i), keys.begin() + static_cast<std::ptrdiff_t>(i + 70));
+    EXPECT_EQ(connection.Run(Request::Set(some, std::vector<std::string>(70, std::string(10, 'v')))).n_ok, 70u);
+  }
+  Status want(700, kHit);
+  std::fill(want.begin(), want.begin() + 500, kMiss);
+  EXPECT_EQ(connection.Run(Request::Exists(keys)).status, want);
+}
+
 TEST(MemCapacity, AReadDoesNotKeepAValueAnOverwriteDoes) {
   Connection connection(Mem(), MemOptions(R"({"capacity_bytes":30,"workers":1})"));
   for (const char *key : {"a", "b", "c"}) connection.Run(Request::Set({key}, {std::string(10, 'v')}));
