@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 	warmUpPoller()
 	fds := openFDs()
 	code := m.Run()
+	// A goroutine that was waited for may take a moment to be gone.
+	for i := 0; i < 10_000 && runtime.NumGoroutine() > 2; i++ {
+		time.Sleep(time.Millisecond)
+	}
 	if code == 0 {
 		// Two tests of stuck connectors leak an arena each, which is their point.
 		if left := openFDs(); left > fds+2 {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -273,8 +274,13 @@ func TestCloseReleasesEverything(t *testing.T) {
 	for range 10 {
 		require.NoError(t, create(t, registry, plugin.Config{}, plugin.HostInfo{}))
 	}
-	require.Equal(t, fds, openFDs())
+	// A goroutine that was waited for may take a moment to be gone. (Eventually has
+	// one of its own, so it cannot count them.)
+	for i := 0; i < 10_000 && runtime.NumGoroutine() > goroutines; i++ {
+		time.Sleep(time.Millisecond)
+	}
 	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
+	require.LessOrEqual(t, openFDs(), fds)
 }
 
 func openFDs() int {
