@@ -105,7 +105,7 @@ func (x *index) missing(h hash, size int64) int64 {
 }
 
 // stored accounts a value and returns what it added: 0 when it was there with
-// the same size.
+// the same size, a negative number when it was larger.
 func (x *index) stored(h hash, salt string, size int64) int64 {
 	e := x.put(h)
 	added := size
@@ -117,7 +117,7 @@ func (x *index) stored(h hash, salt string, size int64) int64 {
 	}
 	e.size = size
 	x.add(salt, added)
-	return max(added, 0)
+	return added
 }
 
 // gone takes a value out of the accounts; false if it was not in.

@@ -17,7 +17,7 @@ import (
 // logged and counted.
 type Listener interface {
 	// KeysStored: sizes[i] is what keys[i] added to the usage, in bytes; 0 when
-	// it was already stored.
+	// it was already stored with that size, negative when it was larger.
 	KeysStored(keys []kv.Key, sizes []int64)
 	// KeysAccessed: these keys were loaded.
 	KeysAccessed(keys []kv.Key)

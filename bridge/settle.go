@@ -132,7 +132,7 @@ func (b *Bridge) settleStored(t *task, s *slot, i int, ev *event) bool {
 	added := b.index.stored(h, t.keys[at].Salt, b.valueLen(s.batch.Bufs[i]))
 	b.index.untaint(h)
 	t.res.Bits.Set(at)
-	t.res.Bytes += added
+	t.res.Bytes += max(added, 0)
 	ev.add(t, at, added)
 	return true
 }

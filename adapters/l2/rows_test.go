@@ -269,6 +269,10 @@ func TestRows58To60StoreAccounting(t *testing.T) {
 
 	require.Equal(t, kv.StoreResult{OK: true, Bytes: 5}, f.store(t, keys[:1], f.buffers(t, 1, 15, 1)), "a new size counts as its difference")
 	require.Equal(t, int64(35), f.Usage().BytesUsed)
+	require.Equal(t, kv.StoreResult{OK: true}, f.store(t, keys[:1], f.buffers(t, 1, 12, 1)))
+	require.Equal(t, int64(32), f.Usage().BytesUsed)
+	l.waitForSizes(t, [][]int64{{10, 20}, {0, 0}, {5}, {-3}})
+	f.store(t, keys[:1], f.buffers(t, 1, 15, 1))
 
 	f.conn.OnComplete = func(b *kv.Batch, rec *kv.Completion) {
 		rec.RC = kv.IO
