@@ -171,7 +171,15 @@ uint64_t Connection::Submit(const Request &request) {
   return ticket;
 }
 
-Result Connection::Run(const Request &request) { return Wait(Submit(request)); }
+Result Connection::Run(const Request &request) {
+  uint64_t ticket = 0;
+  int32_t rc;
+  while ((rc = TrySubmit(request, &ticket)) == SIXCALL_E_AGAIN && in_flight() > 0) {
+    if (Readable(1000)) Drain(options_.drain_cap);
+  }
+  if (rc != SIXCALL_OK) throw std::runtime_error("submit was refused with " + std::to_string(rc));
+  return Wait(ticket);
+}
 
 Result Connection::Wait(uint64_t ticket) {
   const auto until = std::chrono::steady_clock::now() + kPatience;

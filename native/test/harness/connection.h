@@ -63,7 +63,7 @@ class Connection {
   // Submits, throws std::runtime_error on a refusal, and returns the ticket.
   uint64_t Submit(const Request &request);
 
-  // Submits and waits for the end.
+  // Submits, again after a completion when the queue is full, and waits for the end.
   Result Run(const Request &request);
 
   // Waits for the ticket, or for every ticket, while draining. Throws

@@ -46,7 +46,7 @@ for cxx in g++ clang++; do
     continue
   fi
   build "$cxx" c++17
-  build "$cxx" c++20 -O2 -ffunction-sections -fdata-sections -Wl,--gc-sections
+  build "$cxx" c++20 -ffunction-sections -fdata-sections -Wl,--gc-sections
   build "$cxx" gnu++17 -DSIXCALL_TEST_FROZEN -fno-rtti
 done
 [ "$builds" -gt 0 ] || { echo "FAIL: no C++ compiler is installed" >&2; exit 1; }

@@ -2,6 +2,9 @@
 #ifndef SIXCALL_TEST_HELPER_SCRIPTED_H
 #define SIXCALL_TEST_HELPER_SCRIPTED_H
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <functional>
