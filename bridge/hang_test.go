@@ -83,6 +83,7 @@ func TestHangs(t *testing.T) {
 			err = f.Close()
 			if f.conn.PanicOnClose {
 				require.ErrorIs(t, err, kv.Stuck)
+				leaked.Add(1)
 				require.ErrorIs(t, a.Close(), arena.ErrInUse, "its memory is kept for ever")
 			} else {
 				require.NoError(t, err)
