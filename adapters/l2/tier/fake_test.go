@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,7 +54,9 @@ type fake struct {
 	calls      map[string][][]kv.Key // by operation, in order of arrival
 	violations []string
 	closed     int
-	lateWrites sync.WaitGroup
+	// lateBegun and lateDone count late writes. (A wait group must not be added to
+	// while somebody waits.)
+	lateBegun, lateDone atomic.Int32
 }
 
 func newFake(name string, ar *arena.Arena) *fake {
@@ -115,7 +119,7 @@ func (f *fake) pinned() int {
 // check asserts what holds at the end of every test.
 func (f *fake) check(t *testing.T) {
 	t.Helper()
-	f.lateWrites.Wait()
+	f.waitForLateWrites(0)
 	eventually(t, f.name+": all pins are back", func() bool { return f.pinned() == 0 })
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -238,14 +242,23 @@ func (f *fake) writeLate(hold <-chan struct{}, bufs []kv.Buffer) {
 		b.Quarantine()
 		blocks = append(blocks, b)
 	}
-	f.lateWrites.Go(func() {
+	f.lateBegun.Add(1)
+	go func() {
+		defer f.lateDone.Add(1)
 		<-hold
 		for i, b := range blocks {
 			fill(bufs[i], 0xBA)
 			b.Pardon()
 			b.Return()
 		}
-	})
+	}()
+}
+
+// waitForLateWrites returns when at least n late writes began and all are done.
+func (f *fake) waitForLateWrites(n int32) {
+	for begun := f.lateBegun.Load(); begun < n || f.lateDone.Load() < begun; begun = f.lateBegun.Load() {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (f *fake) Store(ctx context.Context, keys []kv.Key, values []kv.Buffer) (kv.StoreResult, error) {

@@ -278,7 +278,7 @@ func TestLateWritesDoNotReachAnybody(t *testing.T) {
 	again := f.prefetch(t, req)
 	require.Equal(t, 4, again.PrefixLen)
 	close(hold)
-	slow.lateWrites.Wait()
+	slow.waitForLateWrites(1)
 	requireValues(t, req, again)
 	r.Release()
 	again.Release()
