@@ -383,13 +383,9 @@ func (m *model) end() {
 			m.b.Unlock([]kv.Key{bridgetest.Key(k)})
 		}
 	}
-	stored := 0
 	for k, key := range m.keys {
 		if has := m.conn.Has(bridgetest.Key(k)); has != (key.version != 0) {
 			m.t.Errorf("key %d: the connector has it: %v, the model: %v", k, has, key.version != 0)
-		}
-		if key.version != 0 {
-			stored++
 		}
 	}
 	s := m.b.Stats()
