@@ -1,0 +1,4 @@
+//go:build !linux
+
+// Package servers starts real storage servers for tests, on Linux.
+package servers
