@@ -24,6 +24,7 @@ type Bridge struct {
 	ownArena bool
 	log      *zap.Logger
 	epoch    time.Time // the bridge's clock counts from here
+	epochNS  uint64    // epoch on CLOCK_MONOTONIC, the clock of connectors
 
 	index   *index
 	events  dispatcher
@@ -92,7 +93,7 @@ func start(conn kv.Connector, opts Options) (*Bridge, error) {
 	opts = opts.withDefaults()
 	b := &Bridge{
 		conn: conn, info: info, opts: opts, arena: opts.Arena,
-		log: opts.Logger.With(zap.String("connector", opts.Name)), epoch: time.Now(),
+		log: opts.Logger.With(zap.String("connector", opts.Name)), epoch: time.Now(), epochNS: eventfd.MonotonicNS(),
 		index: newIndex(), records: make([]kv.Completion, 256),
 	}
 	b.tasks.New = func() any { return new(task) }

@@ -63,6 +63,7 @@ func (b *Bridge) route(records []kv.Completion) {
 			continue
 		}
 		s.phase, s.rc = done, c.RC
+		s.keepStatus()
 		if t := s.task; t.parts.Add(-1) == 0 {
 			b.ready = append(b.ready, t)
 		}
@@ -73,6 +74,14 @@ func (b *Bridge) route(records []kv.Completion) {
 		b.finish(t)
 	}
 	b.ready = b.ready[:0]
+}
+
+// keepStatus takes the status bytes out of the memory that the connector had: they
+// are looked at more than once, and a connector that writes late must not change
+// the bridge's mind in between.
+func (s *slot) keepStatus() {
+	s.status = append(s.status[:0], s.batch.Status...)
+	s.batch.Status = s.status
 }
 
 // match returns the slot that a record completes, or nil for a record that no

@@ -37,6 +37,11 @@ type slot struct {
 	// foreign lists the caller's buffers that were staged, by position.
 	foreign []foreign
 	hashes  []hash // of the keys, for the index
+	// ends is the memory of batch.Ends. It lies on the Go heap, because the bridge
+	// reads it after the connector had the batch: nobody else may write it.
+	ends []uint32
+	// status is the memory of batch.Status once the batch has completed.
+	status []byte
 	// hidden marks keys that were hidden at submit; nil when there were none.
 	hidden []bool
 }
@@ -70,10 +75,9 @@ func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher) error {
 	for i := range keys {
 		text += keys[i].MaxTextLen()
 	}
-	// Layout: err, scratch, ends, status, key text; each 8-byte aligned.
+	// Layout: err, scratch, status, key text; each 8-byte aligned.
 	scratch := kv.ErrBlockSize
-	ends := scratch + kv.ScratchBase + n*kv.ScratchPerKey
-	status := ends + align8(4*n)
+	status := scratch + kv.ScratchBase + n*kv.ScratchPerKey
 	keyText := status + align8(n)
 	if need := keyText + text; s.mem == nil || len(s.mem.Bytes()) < need {
 		size := 2 * arena.PageSize
@@ -89,13 +93,16 @@ func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher) error {
 		}
 		s.mem = mem
 	}
+	if cap(s.ends) < n {
+		s.ends = make([]uint32, n, max(2*cap(s.ends), n))
+	}
 	m := s.mem.Bytes()
 	b := &s.batch
 	*b = kv.Batch{
 		Op:      op,
 		Err:     m[:kv.ErrBlockSize:kv.ErrBlockSize],
-		Scratch: m[scratch:ends:ends],
-		Ends:    arena.Uint32s(m[ends : ends+4*n]),
+		Scratch: m[scratch:status:status],
+		Ends:    s.ends[:n],
 		Status:  m[status : status+n : status+n],
 	}
 	b.Err.Reset()

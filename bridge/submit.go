@@ -3,7 +3,6 @@ package bridge
 import (
 	"errors"
 
-	"github.com/sixcall/sixcall/bridge/eventfd"
 	"github.com/sixcall/sixcall/bridge/kv"
 )
 
@@ -148,8 +147,8 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 			return b.named(kind, err)
 		}
 		s.batch.Ticket = s.ticket()
-		if limit := b.opts.Deadlines.of(kind); limit > 0 && b.info.Caps.Has(kv.CapDeadline) {
-			s.batch.DeadlineNS = eventfd.MonotonicNS() + uint64(limit)
+		if limit := b.opts.Deadlines.of(kind); limit > 0 {
+			s.batch.DeadlineNS = b.epochNS + uint64(t.started) + uint64(limit)
 		}
 		if bufs != nil {
 			if err := b.lend(t, s, bufs[first:last]); err != nil {

@@ -59,7 +59,7 @@ func (c *Connector) encode(b *kv.Batch) uintptr {
 	out := at[cBatch](b.Scratch)
 	*out = cBatch{
 		StructSize: sizeofBatch, Ticket: b.Ticket, N: uint32(n), ItemStride: sizeofItem,
-		DeadlineNS: b.DeadlineNS, MemHandle: b.MemHandle,
+		DeadlineNS: b.DeadlineNS & c.deadlines, MemHandle: b.MemHandle,
 	}
 	if b.Err != nil {
 		out.Err = address(b.Err)

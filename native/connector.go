@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/sixcall/sixcall/bridge/kv"
+	"github.com/sixcall/sixcall/internal/params"
 )
 
 // drainCap is how many completions one native drain takes.
@@ -30,18 +31,19 @@ type Connector struct {
 	fd      int
 	info    kv.Info
 	report  *Report
-	secrets *params // for mask; its object is gone
+	secrets *params.Params // for its Mask
 
-	submit   [8]uintptr  // the submit slot of each kv.Op, 0 = none
-	drain    uintptr     // the slot
-	serial   *sync.Mutex // held around each call of the library; nil for PARALLEL
-	perConn  sync.Mutex  // what serial points to for PER_HANDLE
-	closed   atomic.Bool
-	spare    atomic.Pointer[caller] // for submits; taken while in use
-	busy     error                  // the refusal that a full queue gives, made once
-	draining sync.Mutex             // guards drainer and out against a second caller
-	drainer  *caller
-	out      []cCompletion // drainCap and one more, outside the Go heap
+	submit    [8]uintptr  // the submit slot of each kv.Op, 0 = none
+	drain     uintptr     // the slot
+	deadlines uint64      // all ones when the library honours deadlines, else it is told of none
+	serial    *sync.Mutex // held around each call of the library; nil for PARALLEL
+	perConn   sync.Mutex  // what serial points to for PER_HANDLE
+	closed    atomic.Bool
+	spare     atomic.Pointer[caller] // for submits; taken while in use
+	busy      error                  // the refusal that a full queue gives, made once
+	draining  sync.Mutex             // guards drainer and out against a second caller
+	drainer   *caller
+	out       []cCompletion // drainCap and one more, outside the Go heap
 
 	own     *region // out; unmapped by Close
 	host    *cHost
@@ -101,18 +103,19 @@ func Open(opts Options) (*Connector, error) {
 
 // configure returns the configuration as the library gets it.
 func (c *Connector) configure(opts Options) ([]byte, error) {
-	p, errs := parseParams(opts.Params)
+	p, errs := params.Parse(opts.Params)
 	if len(errs) == 0 && c.lib.schema != nil {
-		errs = c.lib.schema.validate(p.object, "")
+		errs = c.lib.schema.Validate(p)
 	}
 	if len(errs) > 0 {
-		return nil, c.fail("open", kv.Config, "%s", p.mask(joinLine(errs).Error()))
+		return nil, c.fail("open", kv.Config, "%s", p.Mask(params.Line(errs).Error()))
 	}
-	config, err := p.encode()
+	config, err := p.Encode()
 	if err != nil {
 		return nil, c.fail("open", kv.Config, "%v", err)
 	}
-	c.secrets = &params{secrets: p.secrets}
+	p.Forget()
+	c.secrets = p
 	return config, nil
 }
 
@@ -137,7 +140,7 @@ func (c *Connector) prepare(opts Options) (err error) {
 		if opts.LogDebug {
 			level = cLogDebug
 		}
-		c.log = newLogSink(level, c.secrets.mask, opts.Log)
+		c.log = newLogSink(level, c.secrets.Mask, opts.Log)
 		c.host.Log, c.host.LogCtx, c.host.LogLevel = logCallback(), c.log.id, level
 	}
 	switch c.lib.threads {
@@ -154,6 +157,9 @@ func (c *Connector) prepare(opts Options) (err error) {
 	}
 	if c.lib.caps.Has(kv.CapPing) {
 		c.submit[kv.OpPing] = api.SubmitPing
+	}
+	if c.lib.caps.Has(kv.CapDeadline) {
+		c.deadlines = math.MaxUint64
 	}
 	c.busy = &kv.Error{Op: "submit", Connector: c.name, Code: kv.Busy}
 	c.spare.Store(newCaller())
@@ -265,7 +271,7 @@ func (c *Connector) Report() *Report { return c.report.clone() }
 
 // textError builds an error from a result and the text beside it.
 func (c *Connector) textError(op string, rc int32, block kv.ErrBlock) *kv.Error {
-	text := strings.TrimSpace(c.secrets.mask(printable(block.Message())))
+	text := strings.TrimSpace(c.secrets.Mask(params.Printable(block.Message())))
 	if text == "" {
 		text = fmt.Sprintf("%s of %q returned %d and no text", op, c.lib.path, rc)
 	}

@@ -116,7 +116,7 @@ func describe(head []byte) string {
 }
 
 // survey adds what the file says about itself to the report, without running it.
-func (img *image) survey(r *Report, allowGoRuntime bool) {
+func (img *image) survey(r *Report, c checks) {
 	defer func() {
 		if p := recover(); p != nil { // as in openImage
 			r.refuse(kv.Config, "broken ELF file: %v", p)
@@ -126,7 +126,7 @@ func (img *image) survey(r *Report, allowGoRuntime bool) {
 	checkNote(r, img)
 	img.checkEntry(r)
 	img.closure(r)
-	checkGoRuntime(r, allowGoRuntime)
+	checkGoRuntime(r, c)
 }
 
 // exports returns the names of the dynamic symbols that the library defines.

@@ -4,7 +4,6 @@ package native
 
 import (
 	"bytes"
-	"encoding/json"
 	"testing"
 	"time"
 
@@ -51,27 +50,6 @@ func (c Caller) Call(fn, a, b, d, e uintptr) uintptr { return c.c.call(fn, a, b,
 // CallPooled calls fn with a frame from the pool.
 func CallPooled(fn, a, b, c, d uintptr) uintptr { return call(fn, a, b, c, d) }
 
-// ValidateParams returns what is wrong with params for a schema, and the
-// configuration that the library would get.
-func ValidateParams(schemaText, text string) (problems []string, config string) {
-	p, errs := parseParams(json.RawMessage(text))
-	if len(errs) == 0 {
-		s, err := parseSchema(schemaText)
-		if err != nil {
-			return []string{"schema: " + err.Error()}, ""
-		}
-		errs = s.validate(p.object, "")
-	}
-	for _, err := range errs {
-		problems = append(problems, p.mask(err.Error()))
-	}
-	encoded, err := p.encode()
-	if err != nil {
-		problems = append(problems, err.Error())
-	}
-	return problems, string(encoded)
-}
-
 // ReadImage runs every check that works on the bytes of a file alone.
 func ReadImage(content []byte) error {
 	img, err := openImage(bytes.NewReader(content), int64(len(content)))
@@ -79,7 +57,7 @@ func ReadImage(content []byte) error {
 		return err
 	}
 	r := &Report{Path: "/nowhere/lib.so"}
-	img.survey(r, false)
+	img.survey(r, checks{})
 	return r.Err()
 }
 

@@ -29,6 +29,7 @@ type checks struct {
 	digest         bool   // compute the SHA-256 even when none is pinned
 	sha256         string // pinned, "" = any
 	allowGoRuntime bool
+	isolated       bool // another process will load it
 }
 
 // Inspect reports everything that can be known about the library at path, which
@@ -59,6 +60,14 @@ func Inspect(path string, load bool) (*Report, error) {
 		report.SHA256 = sum
 	}
 	return report.conclude(), nil
+}
+
+// InspectIsolated is [Inspect], without load, of a library that is to run in a
+// process of its own: a Go runtime within it is no reason to refuse it there.
+// sha256, when not empty, is the only content that is accepted, in hex.
+func InspectIsolated(path, sha256 string) (*Report, error) {
+	report, _, err := inspectFile(path, checks{digest: true, sha256: sha256, isolated: true})
+	return report, err
 }
 
 // inspectFile runs every check that needs no code of the library.
@@ -100,7 +109,7 @@ func inspectFile(path string, c checks) (*Report, fileID, error) {
 		r.refuse(kv.Config, "%v", err)
 		return r.conclude(), identify(info), nil
 	}
-	img.survey(r, c.allowGoRuntime)
+	img.survey(r, c)
 	return r.conclude(), identify(info), nil
 }
 
@@ -129,13 +138,16 @@ func wrongMajor(major, minor uint16) string {
 	return fmt.Sprintf("implements ABI %d.%d, this host speaks ABI %d.%d; %s", major, minor, cABIMajor, cABIMinor, side)
 }
 
-func checkGoRuntime(r *Report, allow bool) {
+func checkGoRuntime(r *Report, c checks) {
+	if c.isolated {
+		return
+	}
 	for _, g := range r.GoRuntime {
 		what := "embeds a Go runtime"
 		if g.Path != r.Path {
 			what = fmt.Sprintf("needs %q, which embeds a Go runtime", g.Path)
 		}
-		if allow {
+		if c.allowGoRuntime {
 			r.warn("%s (%s); two Go runtimes in one process are unsupported", what, g.Evidence)
 		} else {
 			r.refuse(kv.Unsupported, `%s (%s), and two Go runtimes in one process are unsupported; use "isolation": "process"`, what, g.Evidence)

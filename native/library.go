@@ -11,6 +11,7 @@ import (
 	"github.com/ebitengine/purego"
 
 	"github.com/sixcall/sixcall/bridge/kv"
+	"github.com/sixcall/sixcall/internal/params"
 )
 
 // library is a loaded connector library. It is constant but for mu.
@@ -24,7 +25,7 @@ type library struct {
 
 	name, version, vendor string
 	schemaText            string
-	schema                *schema // nil = none
+	schema                *params.Schema // nil = none
 
 	// mu is held around every call when threads is SERIAL. Library code runs
 	// under it: that is what SERIAL means.

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"github.com/ebitengine/purego"
+
+	"github.com/sixcall/sixcall/internal/params"
 )
 
 const (
@@ -88,7 +90,7 @@ func (s *logSink) run(mask func(string) string, to func(level int, text string))
 		if line.level < 0 {
 			return
 		}
-		to(line.level, mask(printable(line.text)))
+		to(line.level, mask(params.Printable(line.text)))
 		if n := s.dropped.Swap(0); n > 0 {
 			to(cLogWarn, fmt.Sprintf("%d log lines of the connector were dropped: it logs faster than they are taken", n))
 		}

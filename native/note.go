@@ -8,10 +8,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/sixcall/sixcall/bridge/kv"
+	"github.com/sixcall/sixcall/internal/params"
 )
 
 const (
@@ -109,17 +109,7 @@ func parseNote(desc []byte) (*Note, error) {
 		if end < 0 || !utf8.Valid(text[:end]) {
 			return nil, fmt.Errorf("%s: %s is not NUL-terminated UTF-8", noteSection, s.field)
 		}
-		*s.to = printable(string(text[:end]))
+		*s.to = params.Printable(string(text[:end]))
 	}
 	return n, nil
-}
-
-// printable replaces what could garble a terminal or a log line.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
 }

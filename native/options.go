@@ -2,13 +2,13 @@ package native
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"time"
 
 	"github.com/sixcall/sixcall/bridge/kv"
+	"github.com/sixcall/sixcall/internal/params"
 )
 
 // Options configures [Open]. Only Connector is required. Open copies it.
@@ -78,21 +78,12 @@ func (o *Options) validate() error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return &kv.Error{Op: "open", Connector: o.Connector, Code: kv.Config, Err: joinLine(errs)}
+	return &kv.Error{Op: "open", Connector: o.Connector, Code: kv.Config, Err: params.Line(errs)}
 }
 
 // validSHA256 reports whether sum is a digest in hex.
 func validSHA256(sum string) bool {
 	return len(sum) == 64 && strings.Trim(strings.ToLower(sum), "0123456789abcdef") == ""
-}
-
-// joinLine joins errors in one line.
-func joinLine(errs []error) error {
-	texts := make([]string, len(errs))
-	for i, err := range errs {
-		texts[i] = err.Error()
-	}
-	return errors.New(strings.Join(texts, "; "))
 }
 
 // milliseconds rounds d up to a whole number of milliseconds that fits the ABI.

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/sixcall/sixcall/bridge/kv"
+	"github.com/sixcall/sixcall/internal/params"
 )
 
 // slots are the functions of the table in their order.
@@ -158,7 +159,7 @@ func (l *library) readTexts(p *peeker, r *Report) error {
 			return libraryError(r, kv.Internal, "%s of its table is not a string of at most %d bytes: %v", t.field, t.limit, err)
 		}
 		if t.field != "config_schema" {
-			text = printable(text)
+			text = params.Printable(text)
 		}
 		*t.to = text
 	}
@@ -169,7 +170,7 @@ func (l *library) readTexts(p *peeker, r *Report) error {
 		return nil
 	}
 	var err error
-	if l.schema, err = parseSchema(l.schemaText); err != nil {
+	if l.schema, err = params.ParseSchema(l.schemaText); err != nil {
 		return libraryError(r, kv.Internal, "its config_schema is broken: %v", err)
 	}
 	return nil
@@ -214,5 +215,5 @@ func bitNumbers(mask uint64) (numbers []int) {
 }
 
 func libraryError(r *Report, code kv.Code, format string, args ...any) error {
-	return &kv.Error{Op: "load", Connector: r.Path, Code: code, Err: errors.New(printable(fmt.Sprintf(format, args...)))}
+	return &kv.Error{Op: "load", Connector: r.Path, Code: code, Err: errors.New(params.Printable(fmt.Sprintf(format, args...)))}
 }

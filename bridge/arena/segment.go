@@ -84,11 +84,3 @@ func addressOf(p []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceDat
 func Aligned(p []byte, align int) bool {
 	return align <= 1 || len(p) == 0 || addressOf(p)&uintptr(align-1) == 0
 }
-
-// Uint32s returns p, which begins at a multiple of 4, as 32-bit words.
-func Uint32s(p []byte) []uint32 {
-	if len(p) < 4 {
-		return nil
-	}
-	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(p))), len(p)/4)
-}

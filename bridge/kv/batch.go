@@ -57,9 +57,11 @@ type Buffer = []byte
 //
 // The Batch and all that it refers to are lent to the connector from the moment
 // Submit returned nil until Drain returned the ticket, or Close returned nil.
-// Keys, Ends and, for OpSet, Bufs are read-only to the connector. Keys, Ends,
-// Status, ValueLens, Err and Scratch lie outside the Go heap when a bridge made
-// the Batch, so a connector may hand their addresses to C.
+// Keys, Ends and, for OpSet, Bufs are read-only to the connector. Keys, Status,
+// ValueLens, Err and Scratch lie outside the Go heap when a bridge made the Batch,
+// so a connector may hand their addresses to C, or to another process. Ends lies
+// on the Go heap: connectors read it in Go, and nothing outside of this process can
+// change where a key begins and ends.
 type Batch struct {
 	// Ticket is unique among the batches in flight and is echoed in the [Completion].
 	Ticket uint64
@@ -78,7 +80,8 @@ type Batch struct {
 	// Err receives the first error of the batch; may be nil.
 	Err ErrBlock
 	// DeadlineNS is the deadline on CLOCK_MONOTONIC, 0 = none. A connector
-	// without the DEADLINE capability ignores it.
+	// without the DEADLINE capability need not end the batch by then; one that
+	// runs in a process of its own may take a batch that is long past it for hung.
 	DeadlineNS uint64
 	// MemHandle is the registration of the memory of Bufs, 0 = none.
 	MemHandle uint64

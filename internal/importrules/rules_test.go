@@ -74,8 +74,10 @@ func TestImportRules(t *testing.T) {
 				t.Errorf("%s imports %s: the bridge is given a kv.Connector", at, imp)
 			case at == "bridge" && local && under(mine, "bridge/worker"):
 				t.Errorf("%s imports %s: the bridge is given a kv.Connector", at, imp)
-			case under(at, "native") && local && !under(mine, "bridge/kv", "native"):
-				t.Errorf("%s imports %s: native imports bridge/kv only", at, imp)
+			case under(at, "native") && local && !under(mine, "bridge/kv", "native", "internal/params"):
+				t.Errorf("%s imports %s: native imports bridge/kv and internal/params only", at, imp)
+			case under(at, "internal/params") && !standard(imp):
+				t.Errorf("%s imports %s: internal/params imports the standard library only", at, imp)
 			case strings.HasPrefix(imp, "github.com/ebitengine/purego") && !under(at, "native"):
 				t.Errorf("%s imports purego: native alone does", at)
 			case imp == "unsafe" && !under(at, "native", "bridge/arena", "bridge/worker", "adapters/capi"):

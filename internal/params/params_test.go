@@ -1,8 +1,8 @@
-//go:build linux && (amd64 || arm64)
-
-package native_test
+package params_test
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sixcall/sixcall/native"
+	"github.com/sixcall/sixcall/internal/params"
 )
 
 const testSchema = `{
@@ -29,6 +29,27 @@ const testSchema = `{
 		"nodes": {"type": "array", "items": {"type": "string"}}
 	}
 }`
+
+// validate returns what is wrong with text for a schema, and the configuration that
+// a library would get.
+func validate(schemaText, text string) (problems []string, config string) {
+	p, errs := params.Parse(json.RawMessage(text))
+	if len(errs) == 0 {
+		s, err := params.ParseSchema(schemaText)
+		if err != nil {
+			return []string{"schema: " + err.Error()}, ""
+		}
+		errs = s.Validate(p)
+	}
+	for _, err := range errs {
+		problems = append(problems, p.Mask(err.Error()))
+	}
+	encoded, err := p.Encode()
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
+	return problems, string(encoded)
+}
 
 func TestParametersAreCheckedAgainstTheSchema(t *testing.T) {
 	tests := []struct {
@@ -63,16 +84,16 @@ func TestParametersAreCheckedAgainstTheSchema(t *testing.T) {
 		{`{"host": "` + strings.Repeat("h", 100) + `", "port": "` + strings.Repeat("p", 100) + `"}`, []string{`port is "` + strings.Repeat("p", 64) + `"..., want integer`}},
 	}
 	for _, tc := range tests {
-		problems, _ := native.ValidateParams(testSchema, tc.params)
+		problems, _ := validate(testSchema, tc.params)
 		require.Equal(t, tc.want, problems, "%s", tc.params)
 	}
-	problems, _ := native.ValidateParams(`{"type":"object"}`, `{"a": 1}`)
+	problems, _ := validate(`{"type":"object"}`, `{"a": 1}`)
 	require.Equal(t, []string{"a is not a known key; this connector has none"}, problems)
 }
 
 func TestNumbersAndTextsReachTheLibraryUnchanged(t *testing.T) {
 	const text = `{"big":9007199254740993,"free":{"a":[1.10,null,true]},"host":"<é>&","x-e":1e-7}`
-	_, config := native.ValidateParams(testSchema, text)
+	_, config := validate(testSchema, text)
 	require.Equal(t, text, config)
 }
 
@@ -85,15 +106,15 @@ func TestSecretsAreResolvedAtAnyDepth(t *testing.T) {
 	big := filepath.Join(t.TempDir(), "big")
 	require.NoError(t, os.WriteFile(big, make([]byte, 1<<17), 0o600))
 
-	problems, config := native.ValidateParams(testSchema, `{"host": {"$env": "SIXCALL_TEST_A"}, "port": {"$env": "SIXCALL_TEST_PORT"},
+	problems, config := validate(testSchema, `{"host": {"$env": "SIXCALL_TEST_A"}, "port": {"$env": "SIXCALL_TEST_PORT"},
 		"tls_options": {"ca": {"$file": "`+file+`"}}, "nodes": [{"$env": "SIXCALL_TEST_A"}]}`)
 	require.Empty(t, problems)
 	require.Equal(t, `{"host":"alpha","nodes":["alpha"],"port":6380,"tls_options":{"ca":"beta"}}`, config)
 
-	problems, _ = native.ValidateParams(testSchema, `{"host": "a", "port": {"$env": "SIXCALL_TEST_A"}}`)
+	problems, _ = validate(testSchema, `{"host": "a", "port": {"$env": "SIXCALL_TEST_A"}}`)
 	require.Equal(t, []string{"port is a secret string, want integer"}, problems)
 
-	problems, _ = native.ValidateParams(testSchema, `{
+	problems, _ = validate(testSchema, `{
 		"a": {"$env": "SIXCALL_TEST_UNSET"}, "b": {"$file": "relative"}, "c": {"$env": "X", "more": 1},
 		"d": {"$file": "`+big+`"}, "e": {"$env": 5}, "f": [{"$env": "SIXCALL_TEST_BAD"}], "g": {"h": {"$file": "/nowhere"}}}`)
 	require.Equal(t, []string{
@@ -118,7 +139,7 @@ func TestABrokenSchemaIsFound(t *testing.T) {
 		`{"properties":{}}`:                                                                `its type is [], want "object"`,
 		`{"type":"object","properties":{"a":{"minimum":"x"}}}`:                             "invalid number literal",
 	} {
-		problems, _ := native.ValidateParams(text, `{}`)
+		problems, _ := validate(text, `{}`)
 		require.Len(t, problems, 1, "%s", text)
 		require.Contains(t, problems[0], want, "%s", text)
 	}
@@ -127,7 +148,24 @@ func TestABrokenSchemaIsFound(t *testing.T) {
 func FuzzParams(f *testing.F) {
 	f.Add(testSchema, `{"host": "a", "port": 1e5, "nodes": [{"$env": "HOME"}]}`)
 	f.Add(`{"type":"object","properties":{"a":{"type":["null"],"enum":[{}]}}}`, `{"a": {}}`)
-	f.Fuzz(func(_ *testing.T, schema, params string) {
-		native.ValidateParams(schema, params)
+	f.Fuzz(func(_ *testing.T, schema, text string) {
+		validate(schema, text)
 	})
+}
+
+func TestTextsAreMadeSafe(t *testing.T) {
+	require.Equal(t, "a b [0mc\uFFFD \u00e9", params.Printable("a\nb\x1b[0mc\xff\u2028\u00e9"))
+	require.EqualError(t, params.Line([]error{errors.New("a"), errors.New("b")}), "a; b")
+}
+
+func TestMaskOutlivesTheConfiguration(t *testing.T) {
+	t.Setenv("SIXCALL_TEST_LONG", "hunter22")
+	t.Setenv("SIXCALL_TEST_SHORT", "hunter2")
+	p, errs := params.Parse(json.RawMessage(`{"a": {"$env": "SIXCALL_TEST_SHORT"}, "b": {"$env": "SIXCALL_TEST_LONG"}}`))
+	require.Empty(t, errs)
+	p.Forget()
+	require.Equal(t, "*** and ***", p.Mask("hunter22 and hunter2"))
+	encoded, err := p.Encode()
+	require.NoError(t, err)
+	require.Equal(t, "null", string(encoded))
 }

@@ -1,4 +1,4 @@
-package native
+package params
 
 import (
 	"bytes"
@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// schema is the subset of JSON Schema that connectors use. Other keywords are
-// read over.
-type schema struct {
+// Schema is the subset of JSON Schema that connectors use. Other keywords are
+// read over. It is constant and safe for concurrent use.
+type Schema struct {
 	Types      typeList           `json:"type"`
-	Properties map[string]*schema `json:"properties"`
-	Items      *schema            `json:"items"`
+	Properties map[string]*Schema `json:"properties"`
+	Items      *Schema            `json:"items"`
 	Required   []string           `json:"required"`
 	Enum       []any              `json:"enum"`
 	Minimum    json.Number        `json:"minimum"`
@@ -44,11 +44,11 @@ func (t *typeList) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// parseSchema reads a library's config_schema and checks the schema itself.
-func parseSchema(text string) (*schema, error) {
+// ParseSchema reads a library's config_schema and checks the schema itself.
+func ParseSchema(text string) (*Schema, error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
-	s := &schema{}
+	s := &Schema{}
 	if err := dec.Decode(s); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func parseSchema(text string) (*schema, error) {
 	return s, s.check("")
 }
 
-func (s *schema) check(at string) error {
+func (s *Schema) check(at string) error {
 	for _, name := range s.Required {
 		if s.Properties[name] == nil {
 			return fmt.Errorf("%q is required, but not among the properties", join(at, name))
@@ -83,9 +83,13 @@ func (s *schema) check(at string) error {
 	return nil
 }
 
+// Validate reports everything in p that breaks the schema, and turns secrets that
+// stand for numbers and booleans into those.
+func (s *Schema) Validate(p *Params) []error { return s.validate(p.object, "") }
+
 // validate reports everything in the object that breaks the schema, and turns
 // secrets that stand for numbers and booleans into those.
-func (s *schema) validate(object map[string]any, at string) (errs []error) {
+func (s *Schema) validate(object map[string]any, at string) (errs []error) {
 	for _, key := range sortedKeys(object) {
 		property := s.Properties[key]
 		switch {
@@ -111,7 +115,7 @@ func (s *schema) validate(object map[string]any, at string) (errs []error) {
 }
 
 // value checks one value; the first thing that is wrong with it is enough.
-func (s *schema) value(v any, at string) []error {
+func (s *Schema) value(v any, at string) []error {
 	if len(s.Types) > 0 && !slices.ContainsFunc(s.Types, func(name string) bool { return hasType(v, name) }) {
 		return []error{fmt.Errorf("%s is %s, want %s", at, show(v), strings.Join(s.Types, " or "))}
 	}
@@ -144,7 +148,7 @@ func (s *schema) value(v any, at string) []error {
 	return nil
 }
 
-func (s *schema) bounds() string {
+func (s *Schema) bounds() string {
 	switch {
 	case s.Minimum == "":
 		return "at most " + s.Maximum.String()
@@ -155,7 +159,7 @@ func (s *schema) bounds() string {
 }
 
 // convert makes a number or boolean of a secret whose type is not string.
-func (s *schema) convert(v any) any {
+func (s *Schema) convert(v any) any {
 	secret, ok := v.(resolved)
 	if !ok || len(s.Types) == 0 || slices.Contains(s.Types, "string") {
 		return v
@@ -174,7 +178,7 @@ func (s *schema) convert(v any) any {
 }
 
 // suggest names the known key that is nearest to key, if one is near.
-func (s *schema) suggest(key string) string {
+func (s *Schema) suggest(key string) string {
 	best, distance := "", 1+len(key)/3
 	var known []string
 	for name := range s.Properties {

@@ -1,4 +1,4 @@
-package native
+package params
 
 import (
 	"bytes"
@@ -16,17 +16,18 @@ import (
 // maxSecretFile is the largest file that {"$file": PATH} reads, in bytes.
 const maxSecretFile = 64 << 10
 
-// params is a configuration with its secrets resolved.
-type params struct {
+// Params is a configuration with its secrets resolved.
+type Params struct {
 	object  map[string]any // numbers are json.Number
 	secrets []string       // what must not appear in any text
 }
 
-// parseParams reads one JSON object and resolves its secrets. All problems are
-// reported at once, each with the path of the key and never with a value that
-// came from a secret.
-func parseParams(raw json.RawMessage) (*params, []error) {
-	p := &params{object: map[string]any{}}
+// Parse reads one JSON object and resolves its secrets; nothing is {}. All
+// problems are reported at once, each with the path of the key and never with a
+// value that came from a secret. The Params is never nil, so that its Mask can be
+// used on what is reported.
+func Parse(raw json.RawMessage) (*Params, []error) {
+	p := &Params{object: map[string]any{}}
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return p, nil
 	}
@@ -59,7 +60,7 @@ func parseParams(raw json.RawMessage) (*params, []error) {
 }
 
 // resolve replaces {"$env": NAME} and {"$file": PATH} in value, at any depth.
-func (p *params) resolve(value any, at string) (any, []error) {
+func (p *Params) resolve(value any, at string) (any, []error) {
 	var errs []error
 	switch v := value.(type) {
 	case map[string]any:
@@ -139,22 +140,25 @@ func readSecret(v map[string]any) (secret string, found bool, err error) {
 	return "", false, nil
 }
 
-// mask hides every secret in text.
-func (p *params) mask(text string) string {
+// Mask hides every secret in text.
+func (p *Params) Mask(text string) string {
 	for _, secret := range p.secrets {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
 	return text
 }
 
-// encode returns the object as the library reads it.
-func (p *params) encode() ([]byte, error) {
+// Encode returns the object as a library reads it.
+func (p *Params) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(p.object)
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
+
+// Forget drops the configuration. What Mask hides stays.
+func (p *Params) Forget() { p.object = nil }
 
 func sortedKeys(m map[string]any) []string {
 	keys := make([]string, 0, len(m))
