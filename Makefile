@@ -4,8 +4,9 @@ SHELL := /bin/bash
 GO ?= go
 JOBS ?= $(shell nproc)
 BUILD := build
-# Where bare connector names are looked up in the tree.
+# Where connectors and the worker are looked up in the tree.
 export SIXCALL_CONNECTOR_PATH := $(CURDIR)/$(BUILD)/cpp/lib
+export SIXCALL_WORKER := $(CURDIR)/$(BUILD)/cpp/bin/sixcall-worker
 
 CMAKE_FLAGS := -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSIXCALL_WERROR=ON
 PACKAGES := ./...
@@ -49,30 +50,49 @@ demo: build ## replay KV-cache traffic through the bundled mem connector
 	  --l2-adapter '{"type":"native_plugin","module_path":"mem","class_name":"mem","adapter_params":{"capacity_bytes":4294967296}}'
 
 .PHONY: test
-test: deps-test test-cpp test-asan test-tsan test-go test-race ## install what tests need, run all of them
+test: deps-test test-cpp test-go test-race test-asan test-tsan ## install what tests need, run all of them
+
+# In these runs nothing is skipped for want of a server or a package.
+test-go test-race: export SIXCALL_REQUIRE := 1
 
 .PHONY: test-go
-test-go: build ## Go tests without cgo
-	CGO_ENABLED=0 $(GO) test $(PACKAGES)
+test-go: build test-libraries ## Go tests without cgo, with real servers
+	CGO_ENABLED=0 $(GO) test -timeout 30m $(PACKAGES)
 
+# The connectors' own tests are about C++: the race detector has nothing to say there.
 .PHONY: test-race
-test-race: build ## Go tests under the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(PACKAGES)
+test-race: build test-libraries ## Go tests under the race detector
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m $$($(GO) list $(PACKAGES) | grep -v /cconnectors/)
 
-# $(1) name of the flavour, $(2) value of SIXCALL_SANITIZE
+# Libraries that break rules, for the tests of the worker.
+.PHONY: test-libraries
+test-libraries: deps-test
+	@cmake -S . -B $(BUILD)/cpp $(CMAKE_FLAGS) -DSIXCALL_BUILD_TESTS=ON >/dev/null
+	cmake --build $(BUILD)/cpp -j $(JOBS)
+
+# $(1) name of the flavour, $(2) value of SIXCALL_SANITIZE, $(3) more flags of CMake
 define ctest
-	cmake -S . -B $(BUILD)/$(1) $(CMAKE_FLAGS) -DSIXCALL_BUILD_TESTS=ON -DSIXCALL_SANITIZE=$(2) >/dev/null
+	cmake -S . -B $(BUILD)/$(1) $(CMAKE_FLAGS) -DSIXCALL_BUILD_TESTS=ON -DSIXCALL_SANITIZE=$(2) $(3) >/dev/null
 	cmake --build $(BUILD)/$(1) -j $(JOBS)
-	ctest --test-dir $(BUILD)/$(1) --output-on-failure --no-tests=error
+	ctest --test-dir $(BUILD)/$(1) -j $(JOBS) --output-on-failure --no-tests=error
 endef
+# Sanitized code is slow anyway: let it compile fast. `make test` sanitizes the helper and the connector in memory; the
+# -all targets sanitize every connector and the worker, and take their time.
+SANITIZED := -DCMAKE_CXX_FLAGS_RELWITHDEBINFO='-O1 -g1' -DCMAKE_C_FLAGS_RELWITHDEBINFO='-O1 -g1'
+SANITIZED_PART := $(SANITIZED) -DSIXCALL_CONNECTORS=mem -DSIXCALL_WORKER=OFF
 
 .PHONY: test-cpp test-asan test-tsan
 test-cpp: deps-test ## C and C++ tests, header checks, ABI
-	$(call ctest,check,)
+	$(call ctest,cpp,)
 test-asan: deps-test ## C++ tests under AddressSanitizer and UBSan
-	$(call ctest,asan,address$(comma)undefined)
+	$(call ctest,asan,address$(comma)undefined,$(SANITIZED_PART))
 test-tsan: deps-test ## C++ tests under ThreadSanitizer
-	$(call ctest,tsan,thread)
+	$(call ctest,tsan,thread,$(SANITIZED_PART))
+.PHONY: test-asan-all test-tsan-all
+test-asan-all: deps-test ## all C++ tests under AddressSanitizer and UBSan
+	$(call ctest,asan-all,address$(comma)undefined,$(SANITIZED))
+test-tsan-all: deps-test ## all C++ tests under ThreadSanitizer
+	$(call ctest,tsan-all,thread,$(SANITIZED))
 comma := ,
 
 .PHONY: bench
@@ -103,7 +123,7 @@ lint: ## formatting, vet, staticcheck, fresh generated code, other platforms
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) generate ./...
-	git diff --exit-code -- '*_gen.go'
+	git diff --exit-code -- '*_gen.go' '*_generated.go' '*_generated.h'
 	cd bridge/bench && CGO_ENABLED=0 $(GO) vet .
 	@! grep -rnE '[[:space:]]+$$' --include='*.go' --include='*.h' --include='*.hpp' --include='*.cpp' --include='*.md' --include=Makefile . || { echo "trailing blanks"; exit 1; }
 

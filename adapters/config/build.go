@@ -16,7 +16,7 @@ import (
 	"github.com/sixcall/sixcall/adapters/l2/plugin"
 	"github.com/sixcall/sixcall/bridge/arena"
 	"github.com/sixcall/sixcall/bridge/kv"
-	"github.com/sixcall/sixcall/native"
+	"github.com/sixcall/sixcall/bridge/worker"
 )
 
 // Adapter is an L2 adapter with both faces.
@@ -39,6 +39,9 @@ type Builder struct {
 	Arena *arena.Arena
 	// Plugins are the adapters that [TypePlugin] can name. Default: none.
 	Plugins *plugin.Registry
+	// GoConnectors are the connectors of this program that configurations can
+	// name with "go:NAME", beside the built-in ones. Default: none.
+	GoConnectors map[string]GoConnector
 	// Quotas are the limits of the salts, for IsolatedLRU, which wipes salts that
 	// have none. Default: none has.
 	Quotas *quota.Manager
@@ -88,12 +91,12 @@ func (b Builder) bare(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
 	return adapter, nil
 }
 
-// BuildNative is Build for [TypeNativePlugin], with the methods that only such an
+// BuildNative is Build for connector libraries, with the methods that only such an
 // adapter has.
 func (b Builder) BuildNative(ctx context.Context, cfg L2Adapter) (*l2.NativeAdapter, error) {
-	if cfg.Type != TypeNativePlugin {
+	if !isConnector(cfg.Type) {
 		return nil, &kv.Error{Op: "create", Connector: cfg.ClassName(), Code: kv.Config,
-			Err: fmt.Errorf("type is %q, want %q", cfg.Type, TypeNativePlugin)}
+			Err: fmt.Errorf("type is %q, want %q or another that is a connector library", cfg.Type, TypeNativePlugin)}
 	}
 	if cfg.Eviction != nil && cfg.Eviction.Policy != eviction.PolicyNoop {
 		return nil, &kv.Error{Op: "create", Connector: cfg.ClassName(), Code: kv.Config,
@@ -127,9 +130,10 @@ func (b Builder) ready(cfg L2Adapter) (Builder, error) {
 
 // make opens the adapter itself.
 func (b Builder) make(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
-	switch cfg.Type {
-	case TypeNativePlugin:
+	if isConnector(cfg.Type) {
 		return b.makeNative(ctx, cfg)
+	}
+	switch cfg.Type {
 	case TypePlugin:
 		p := cfg.Plugin
 		return plugin.New(b.Plugins, plugin.Config{
@@ -168,11 +172,22 @@ func orNil[A l2.Adapter](a A, err error) (l2.Adapter, error) {
 
 func (b Builder) makeNative(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
 	p := cfg.NativePlugin
-	conn, err := b.open(ctx, p, b.Instance)
+	conn, memory, err := b.open(ctx, p, b.Instance)
 	if err != nil {
 		return nil, err
 	}
-	return orNil(l2.New(conn, b.adapterOptions(p, b.Instance))) // a failed New has closed conn
+	opts := b.adapterOptions(p, b.Instance)
+	if opts.Arena == nil {
+		opts.Arena = memory
+	}
+	adapter, err := l2.New(conn, opts) // a failed New has closed conn
+	if err != nil {
+		return nil, err
+	}
+	if isolated, ok := conn.(*worker.Connector); ok {
+		adapter.SetExtraStatus(func() map[string]any { return map[string]any{"worker": isolated.Status()} })
+	}
+	return adapter, nil
 }
 
 // finish does what comes before traffic: the name, and the accounts of what the
@@ -233,44 +248,6 @@ func orNone(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
-}
-
-// open opens the connector. A library cannot be interrupted while it opens, so
-// that happens on a goroutine of its own, which outlives ctx if need be.
-func (b Builder) open(ctx context.Context, p *NativePlugin, name string) (*native.Connector, error) {
-	type opened struct {
-		conn *native.Connector
-		err  error
-	}
-	done := make(chan opened, 1)
-	go func() {
-		conn, err := native.Open(native.Options{
-			Connector:    p.ModulePath,
-			SearchPath:   b.SearchPath,
-			ClassName:    p.ClassName,
-			SHA256:       p.SHA256,
-			Params:       []byte(p.AdapterParams),
-			Instance:     name,
-			MaxInFlight:  p.Limits.MaxInFlight,
-			MaxBatch:     p.Limits.MaxBatch,
-			ValueLenHint: b.ValueLenHint,
-			OpenTimeout:  p.OpenTimeout,
-			Log:          logTo(b.Logger.With(zap.String("connector", name))),
-			LogDebug:     b.Logger.Core().Enabled(zap.DebugLevel),
-		})
-		done <- opened{conn, err}
-	}()
-	select {
-	case o := <-done:
-		return o.conn, o.err
-	case <-ctx.Done():
-		go func() {
-			if o := <-done; o.err == nil {
-				_ = o.conn.Close(time.Second)
-			}
-		}()
-		return nil, fmt.Errorf("open %q: %w", name, context.Cause(ctx))
-	}
 }
 
 // logTo returns a connector's log function that writes to logger.

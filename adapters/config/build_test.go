@@ -17,7 +17,6 @@ func TestBuildRefusesWhatThisVersionDoesNotDo(t *testing.T) {
 	t.Parallel()
 	for members, want := range map[string]string{
 		`"serde":{"type":"fp8"}`: "serde is not supported",
-		`"isolation":"process"`:  `isolation "process" is not available`,
 	} {
 		_, err := config.Build(t.Context(), parse(t, with(members))[0])
 		require.ErrorIs(t, err, kv.Config)

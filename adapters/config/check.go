@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -44,7 +45,7 @@ func (a L2Adapter) check(c *checker) {
 	switch {
 	case !contains(builtinTypes, a.Type):
 		c.fail("type", "%s", unknownType(a.Type))
-	case a.NativePlugin != nil && a.Type == TypeNativePlugin:
+	case a.NativePlugin != nil && isConnector(a.Type):
 		a.NativePlugin.check(c)
 	case a.Plugin != nil && a.Type == TypePlugin:
 		a.Plugin.check(c)
@@ -69,6 +70,7 @@ func (p *NativePlugin) check(c *checker) {
 		c.fail("max_capacity_gb", "is %v, want at most %d", gb, maxCapacityGB)
 	}
 	c.oneOf("isolation", string(p.Isolation), string(IsolationAuto), string(IsolationProcess), string(IsolationNone))
+	p.Worker.check(c)
 	c.oneOf("buffers", string(p.Buffers), string(BuffersCopy), string(BuffersDirect))
 	c.millis("deadlines.lookup_ms", p.Deadlines.Lookup, 0)
 	c.millis("deadlines.load_ms", p.Deadlines.Load, 0)
@@ -94,6 +96,28 @@ func (p *NativePlugin) check(c *checker) {
 	}
 }
 
+func (w *Worker) check(c *checker) {
+	if w.Program != "" && !filepath.IsAbs(w.Program) {
+		c.fail("worker.program", "is %q, want an absolute path", w.Program)
+	}
+	if (w.User == 0) != (w.Group == 0) {
+		c.fail("worker.group", "is %d and worker.user is %d, want both or none", w.Group, w.User)
+	}
+	if gb := w.MemoryLimitGB; !(gb >= 0 && gb <= maxCapacityGB) {
+		c.fail("worker.memory_limit_gb", "is %v, want 0 to %d", gb, maxCapacityGB)
+	}
+	c.millis("worker.start_timeout_ms", w.StartTimeout, 1)
+	c.millis("worker.hang_timeout_ms", w.HangTimeout, 1)
+	c.millis("worker.restart_initial_ms", w.RestartInitial, 1)
+	c.millis("worker.restart_max_ms", w.RestartMax, 1)
+	if w.RestartMax < w.RestartInitial {
+		c.fail("worker.restart_max_ms", "is %d, want at least restart_initial_ms, %d", w.RestartMax.Milliseconds(), w.RestartInitial.Milliseconds())
+	}
+	if n := w.RestartsPerMinute; n < 1 {
+		c.fail("worker.restarts_per_minute", "is %d, want 1 or more", n)
+	}
+}
+
 func isSHA256(s string) bool {
 	return len(s) == 64 && strings.Trim(strings.ToLower(s), "0123456789abcdef") == ""
 }
@@ -104,9 +128,6 @@ func (a L2Adapter) Supported() error {
 	var errs []error
 	if a.Serde != nil {
 		errs = append(errs, fmt.Errorf("serde is not supported in this version: serde.type is %q, leave serde out", a.Serde.Type))
-	}
-	if p := a.NativePlugin; p != nil && p.Isolation == IsolationProcess {
-		errs = append(errs, errors.New(`isolation "process" is not available in this version, use "auto" or "none"`))
 	}
 	if f := a.FaultInject; f != nil && f.Inner != nil {
 		if err := f.Inner.Supported(); err != nil {

@@ -21,7 +21,8 @@ type L2Adapter struct {
 	// Serde is nil when values are stored as they are.
 	Serde *Serde
 
-	// NativePlugin is set for [TypeNativePlugin].
+	// NativePlugin is set for [TypeNativePlugin] and for the types that stand for
+	// a connector of ours, such as [TypeFS].
 	NativePlugin *NativePlugin
 	// Plugin is set for [TypePlugin].
 	Plugin *Plugin
@@ -60,6 +61,8 @@ type NativePlugin struct {
 
 	// Isolation says in which process the library runs. Default IsolationAuto.
 	Isolation Isolation
+	// Worker configures that process, when it is not this one.
+	Worker Worker
 	// Deadlines bound each operation.
 	Deadlines Deadlines
 	// Limits bound what is given to the connector at a time.
@@ -85,6 +88,29 @@ const (
 	IsolationProcess Isolation = "process" // in a worker process
 	IsolationNone    Isolation = "none"    // in this process
 )
+
+// Worker configures the process of an isolated connector.
+type Worker struct {
+	// Program is the path of sixcall-worker. Default "": it is searched.
+	Program string
+	// Wrapper is put before the program, such as valgrind. Default: nothing.
+	Wrapper []string
+	// User and Group are the ids that it runs as, both or none. Default 0: ours.
+	User, Group uint32
+	// MemoryLimitGB is the private memory, in GiB, at which it is killed. Default
+	// 0: no limit.
+	MemoryLimitGB float64
+	CoreDumps     bool // a crash may leave a core file. Default false
+	AllowExec     bool // the library may start programs. Default false
+
+	StartTimeout   time.Duration // until it has loaded the library. Default 10s
+	HangTimeout    time.Duration // without progress, until it is killed. Default 10s
+	RestartInitial time.Duration // first pause before a restart; it doubles. Default 100ms
+	RestartMax     time.Duration // longest pause. Default 30s
+	// RestartsPerMinute is the number beyond which only one attempt is made per
+	// RestartMax. Default 20.
+	RestartsPerMinute int
+}
 
 // Buffers says how an adapter treats memory that it does not own.
 type Buffers string
@@ -145,6 +171,10 @@ func defaultNativePlugin() *NativePlugin {
 	return &NativePlugin{
 		AdapterParams: Params("{}"),
 		Isolation:     IsolationAuto,
+		Worker: Worker{
+			StartTimeout: 10 * time.Second, HangTimeout: 10 * time.Second,
+			RestartInitial: 100 * time.Millisecond, RestartMax: 30 * time.Second, RestartsPerMinute: 20,
+		},
 		Deadlines: Deadlines{
 			Lookup: 5 * time.Second,
 			Load:   30 * time.Second,

@@ -48,6 +48,7 @@ type nativePluginJSON struct {
 	AdapterParams Params        `json:"adapter_params"`
 	MaxCapacityGB float64       `json:"max_capacity_gb"`
 	Isolation     Isolation     `json:"isolation"`
+	Worker        workerJSON    `json:"worker"`
 	Deadlines     deadlinesJSON `json:"deadlines"`
 	Limits        limitsJSON    `json:"limits"`
 	Buffers       Buffers       `json:"buffers"`
@@ -55,6 +56,21 @@ type nativePluginJSON struct {
 	Integrity     Integrity     `json:"integrity"`
 	SHA256        string        `json:"sha256,omitempty"`
 	OpenTimeoutMS int64         `json:"open_timeout_ms"`
+}
+
+type workerJSON struct {
+	Program           string   `json:"program,omitempty"`
+	Wrapper           []string `json:"wrapper,omitempty"`
+	User              uint32   `json:"user,omitempty"`
+	Group             uint32   `json:"group,omitempty"`
+	MemoryLimitGB     float64  `json:"memory_limit_gb"`
+	CoreDumps         bool     `json:"core_dumps"`
+	AllowExec         bool     `json:"allow_exec"`
+	StartTimeoutMS    int64    `json:"start_timeout_ms"`
+	HangTimeoutMS     int64    `json:"hang_timeout_ms"`
+	RestartInitialMS  int64    `json:"restart_initial_ms"`
+	RestartMaxMS      int64    `json:"restart_max_ms"`
+	RestartsPerMinute int      `json:"restarts_per_minute"`
 }
 
 type deadlinesJSON struct {
@@ -123,6 +139,15 @@ func (p *NativePlugin) json() nativePluginJSON {
 		AdapterParams: p.AdapterParams,
 		MaxCapacityGB: p.MaxCapacityGB,
 		Isolation:     p.Isolation,
+		Worker: workerJSON{
+			Program: p.Worker.Program, Wrapper: p.Worker.Wrapper, User: p.Worker.User, Group: p.Worker.Group,
+			MemoryLimitGB: p.Worker.MemoryLimitGB, CoreDumps: p.Worker.CoreDumps, AllowExec: p.Worker.AllowExec,
+			StartTimeoutMS:    p.Worker.StartTimeout.Milliseconds(),
+			HangTimeoutMS:     p.Worker.HangTimeout.Milliseconds(),
+			RestartInitialMS:  p.Worker.RestartInitial.Milliseconds(),
+			RestartMaxMS:      p.Worker.RestartMax.Milliseconds(),
+			RestartsPerMinute: p.Worker.RestartsPerMinute,
+		},
 		Deadlines: deadlinesJSON{
 			LookupMS: p.Deadlines.Lookup.Milliseconds(),
 			LoadMS:   p.Deadlines.Load.Milliseconds(),

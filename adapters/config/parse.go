@@ -128,8 +128,18 @@ func parseNativePlugin(o *object, p *NativePlugin) {
 	}
 	parseParams(o, &p.AdapterParams)
 	o.number("max_capacity_gb", &p.MaxCapacityGB)
+	parseHosting(o, p)
+}
 
+// parseHosting reads how a connector is run: the keys that LMCache does not have.
+func parseHosting(o *object, p *NativePlugin) {
 	o.textAs("isolation", func(s string) { p.Isolation = Isolation(s) })
+	if v, ok := o.take("worker"); ok {
+		if sub := o.sub("worker", v, "an object"); sub != nil {
+			parseWorker(sub, &p.Worker)
+			sub.finish()
+		}
+	}
 	o.textAs("buffers", func(s string) { p.Buffers = Buffers(s) })
 	o.textAs("sha256", func(s string) {
 		if s == "" {
@@ -163,6 +173,24 @@ func parseNativePlugin(o *object, p *NativePlugin) {
 			sub.finish()
 		}
 	}
+}
+
+func parseWorker(o *object, w *Worker) {
+	o.text("program", &w.Program)
+	o.list("wrapper", "strings", func(v *value) bool {
+		w.Wrapper = append(w.Wrapper, v.text)
+		return v.kind == kindString && v.text != ""
+	})
+	o.integer("user", 0, unbounded, func(n int64) { w.User = uint32(n) })
+	o.integer("group", 0, unbounded, func(n int64) { w.Group = uint32(n) })
+	o.number("memory_limit_gb", &w.MemoryLimitGB)
+	o.boolean("core_dumps", &w.CoreDumps)
+	o.boolean("allow_exec", &w.AllowExec)
+	o.millis("start_timeout_ms", &w.StartTimeout, 1)
+	o.millis("hang_timeout_ms", &w.HangTimeout, 1)
+	o.millis("restart_initial_ms", &w.RestartInitial, 1)
+	o.millis("restart_max_ms", &w.RestartMax, 1)
+	o.integer("restarts_per_minute", 1, unbounded, func(n int64) { w.RestartsPerMinute = int(n) })
 }
 
 func (o *object) millis(key string, dst *time.Duration, least int64) {

@@ -18,6 +18,10 @@ func parseSettings(o *object, a *L2Adapter) {
 		parseMock(o, a.Mock)
 	case TypeFaultInject:
 		parseFaultInject(o, a.FaultInject)
+	default:
+		if b, ok := bundledTypes[a.Type]; ok {
+			parseBundled(o, b, a.NativePlugin)
+		}
 	}
 }
 

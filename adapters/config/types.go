@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // The adapter types of this build.
 const (
@@ -15,14 +18,21 @@ const (
 )
 
 // builtinTypes are the adapter types of this build, sorted.
-var builtinTypes = []string{TypeFaultInject, TypeMock, TypeNativePlugin, TypePlugin}
+var builtinTypes = slices.Sorted(func(yield func(string) bool) {
+	for _, t := range []string{TypeFaultInject, TypeMock, TypeNativePlugin, TypePlugin} {
+		if !yield(t) {
+			return
+		}
+	}
+	maps.Keys(bundledTypes)(yield)
+})
 
 // lmcacheTypes are LMCache's other adapter types, and ours that are planned,
 // sorted.
 var lmcacheTypes = []string{
-	"aerospike", "bigtable", "dax", "fs", "fs_native", "hf3fs", "hfbucket", "infinistore",
+	"aerospike", "bigtable", "dax", "hf3fs", "hfbucket", "infinistore",
 	"mooncake_store", "nixl_native", "nixl_store", "nixl_store_dynamic", "p2p", "raw_block",
-	"resp", "s3", "sagemaker-hyperpod", "valkey",
+	"resp", "sagemaker-hyperpod", "valkey",
 }
 
 // Plugin configures an adapter that the program registered in Go.
@@ -56,7 +66,7 @@ type FaultInject struct {
 // type.
 func (a L2Adapter) ClassName() string {
 	switch {
-	case a.NativePlugin != nil:
+	case a.Type == TypeNativePlugin && a.NativePlugin != nil:
 		return a.NativePlugin.ClassName
 	case a.Plugin != nil:
 		return a.Plugin.ClassName
@@ -75,7 +85,17 @@ func (a *L2Adapter) newSettings() {
 		a.Mock = &Mock{}
 	case TypeFaultInject:
 		a.FaultInject = &FaultInject{}
+	default:
+		if _, ok := bundledTypes[a.Type]; ok {
+			a.NativePlugin = defaultNativePlugin()
+		}
 	}
+}
+
+// isConnector reports whether an adapter of the type is a connector library.
+func isConnector(typ string) bool {
+	_, ok := bundledTypes[typ]
+	return ok || typ == TypeNativePlugin
 }
 
 func (p *Plugin) check(c *checker) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sixcall/sixcall/bridge"
 	"github.com/sixcall/sixcall/bridge/arena"
@@ -43,6 +44,8 @@ type NativeAdapter struct {
 	stores  taskQueue
 	lookups taskQueue
 	loads   taskQueue
+
+	extraStatus atomic.Pointer[func() map[string]any]
 
 	identity sync.RWMutex // guards what follows
 	name     string

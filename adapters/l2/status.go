@@ -1,11 +1,13 @@
 package l2
 
+import "maps"
+
 // Status implements [Adapter]. is_healthy and type are LMCache's; the rest says
 // what its adapters keep to themselves.
 func (a *NativeAdapter) Status() map[string]any {
 	health, stats, usage, info := a.bridge.Health(), a.bridge.Stats(), a.bridge.Usage(), a.bridge.Info()
 	name, shared := a.BackendIdentity()
-	return map[string]any{
+	status := map[string]any{
 		"is_healthy":        health.Healthy(),
 		"type":              info.Name,
 		"name":              name,
@@ -33,4 +35,12 @@ func (a *NativeAdapter) Status() map[string]any {
 		"classes":           stats.Classes,
 		"last_error":        stats.LastError,
 	}
+	if extra := a.extraStatus.Load(); extra != nil {
+		maps.Copy(status, (*extra)())
+	}
+	return status
 }
+
+// SetExtraStatus adds what extra returns to every [NativeAdapter.Status], over what
+// is there, as LMCache's extra_status does. extra is called from any goroutine.
+func (a *NativeAdapter) SetExtraStatus(extra func() map[string]any) { a.extraStatus.Store(&extra) }

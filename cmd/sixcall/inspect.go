@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sixcall/sixcall/adapters/config"
 	"github.com/sixcall/sixcall/cmd/sixcall/internal/term"
 	"github.com/sixcall/sixcall/native"
 )
@@ -25,7 +26,9 @@ $SIXCALL_CONNECTOR_PATH, $XDG_CONFIG_HOME/sixcall/connectors and the system's
 folders.
 
 Without --no-load the library is loaded into this process, which runs its
-initialisers; no connection is opened.`,
+initialisers; no connection is opened. A library that embeds a Go runtime is not.
+
+"auto" says where a configuration without "isolation" runs it, and why.`,
 		Example: `  sixcall inspect mem
   sixcall inspect ./build/libsixcall_acme.so --no-load --format json`,
 		Args: exactlyOne("a library"),
@@ -37,11 +40,17 @@ initialisers; no connection is opened.`,
 		if err != nil {
 			return failed(err)
 		}
-		report, err := native.Inspect(path, !noLoad)
+		// What cannot share a process with this program is looked at from outside.
+		report, err := native.InspectIsolated(path, "")
+		if err == nil && !noLoad && len(report.GoRuntime) == 0 {
+			report, err = native.Inspect(path, true)
+		}
 		if err != nil {
 			return failed(err)
 		}
-		if err := out.write(a, false, inspectText(report), report); err != nil {
+		found := inspection{Report: report}
+		found.Auto.Isolation, found.Auto.Why = config.ChooseIsolation(config.IsolationAuto, report)
+		if err := out.write(a, false, inspectText(found), found); err != nil {
 			return err
 		}
 		if report.Verdict == native.VerdictRefused {
@@ -50,6 +59,16 @@ initialisers; no connection is opened.`,
 		return nil
 	}
 	return cmd
+}
+
+// inspection is what the command says of a library.
+type inspection struct {
+	*native.Report
+	// Auto is where "isolation": "auto" runs it.
+	Auto struct {
+		Isolation config.Isolation `json:"isolation"`
+		Why       string           `json:"why"`
+	} `json:"auto"`
 }
 
 // exactlyOne is cobra.ExactArgs(1) in words.
@@ -65,7 +84,7 @@ func exactlyOne(what string) cobra.PositionalArgs {
 	}
 }
 
-func inspectText(r *native.Report) string {
+func inspectText(r inspection) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", r.Path)
 	t := term.Table{Left: []int{0, 1}}
@@ -91,6 +110,13 @@ func inspectText(r *native.Report) string {
 	}
 	for i, g := range r.GoRuntime {
 		t.Row(label(i, "Go runtime"), fmt.Sprintf("in %s (%s)", g.Path, g.Evidence))
+	}
+	if r.Auto.Isolation != "" {
+		where := "this process"
+		if r.Auto.Isolation == config.IsolationProcess {
+			where = "a worker process"
+		}
+		t.Row("auto", fmt.Sprintf("runs in %s: %s", where, r.Auto.Why))
 	}
 	for i, c := range r.Changed {
 		t.Row(label(i, "changed"), c)

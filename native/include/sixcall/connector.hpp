@@ -840,6 +840,13 @@ class ConnectorBase {
   virtual void UnregisterMemory(uint64_t handle) { (void)handle; }
   /// Appends the connector's own Prometheus lines. No I/O. From any thread.
   virtual void Stats(std::string& out) { (void)out; }
+  /// Waits for what sessions have left behind, such as a connection that must not
+  /// be closed yet. Called once by close, after the workers have ended; false: not until then, and
+  /// close returns BUSY.
+  virtual bool Settle(std::chrono::steady_clock::time_point until) {
+    (void)until;
+    return true;
+  }
 
   const OpenInfo& info() const { return info_; }
   const Options& options() const { return options_; }
@@ -1079,7 +1086,8 @@ class ConnectorBase {
   int32_t Close(uint32_t grace_ms) {
     const std::shared_ptr<ConnectorBase> self = std::move(self_);
     BeginClose();
-    if (Finish(std::chrono::steady_clock::now() + std::chrono::milliseconds(grace_ms))) return SIXCALL_OK;
+    const auto grace_end = std::chrono::steady_clock::now() + std::chrono::milliseconds(grace_ms);
+    if (Finish(grace_end) && Settle(std::max(grace_end, std::chrono::steady_clock::now() + detail::kCancelWait))) return SIXCALL_OK;
     log_->Mute();
     return SIXCALL_E_BUSY;
   }
@@ -1246,6 +1254,26 @@ class Connector : public ConnectorBase {
         const Error e = Error::Current(SIXCALL_E_IO);
         if (e.ends_session()) throw;
         tile.Fail(i, e);
+      }
+    }
+  }
+
+ protected:
+  /// Ends batches that are still queued and whose deadline has passed. A connector that
+  /// announces SIXCALL_CAP_DEADLINE calls it from hooks that wait, every 25 ms or so: only
+  /// while all workers of a lane wait does a batch grow old in its queue.
+  void ExpireQueued() {
+    const uint64_t now = NowNs();
+    for (Lane& lane : lanes_) {
+      for (;;) {
+        std::unique_lock<std::mutex> lock(lane.mu);
+        Record *r = lane.head, *before = nullptr;
+        while (r != nullptr && (r->batch.deadline_ns == 0 || now < r->batch.deadline_ns)) before = r, r = r->next;
+        if (r == nullptr) break;
+        Unlink(lane, r, before);
+        const uint32_t untaken = r->next_tile;
+        lock.unlock();
+        EndUntaken(lane, r, untaken, Error(SIXCALL_E_TIMEOUT, "the deadline passed in the queue"));
       }
     }
   }
@@ -1592,15 +1620,24 @@ class Connector : public ConnectorBase {
     life_.notify_all();
   }
 
+  /// Takes a record off its lane's queue; the lane's mu is held.
+  static void Unlink(Lane& lane, Record* r, Record* before) {
+    (before == nullptr ? lane.head : before->next) = r->next;
+    if (lane.tail == r) lane.tail = before;
+  }
+
   /// Ends the tiles of a record that no worker has taken; it is off the queue.
   void CancelUntaken(Lane& lane, Record* r, uint32_t from_tile) {
+    EndUntaken(lane, r, from_tile, Error(SIXCALL_E_CANCELLED, "cancelled before it began"));
+  }
+  void EndUntaken(Lane& lane, Record* r, uint32_t from_tile, const Error& e) {
     bool last = false;
     const uint32_t tiles = r->tiles;  // after its last tile has ended the record may serve another batch
     for (uint32_t t = from_tile; t < tiles; t++) {
       size_t from, n;
       Range(*r, t, &from, &n);
       Begin(*r, from, n);
-      FailRange(*r, from, n, Error(SIXCALL_E_CANCELLED, "cancelled before it began"));
+      FailRange(*r, from, n, e);
       last = EndTile(*r, from, n, true);
     }
     if (!last) return;
@@ -1615,8 +1652,7 @@ class Connector : public ConnectorBase {
       Record* before = nullptr;
       for (Record* r = lane.head; r != nullptr; before = r, r = r->next) {
         if (r->batch.ticket != ticket) continue;
-        (before == nullptr ? lane.head : before->next) = r->next;
-        if (lane.tail == r) lane.tail = before;
+        Unlink(lane, r, before);
         r->cancelled.store(true);  // for tiles that are running
         const uint32_t untaken = r->next_tile;
         lock.unlock();
@@ -1708,6 +1744,8 @@ class AsyncBatch {
   uint64_t mem_handle() const { return t_->batch.mem_handle; }
   uint64_t deadline_ns() const { return t_->batch.deadline_ns; }
   sixcall_page* page() const { return t_->page; }  ///< list only
+  /// Whether the host reads stored lengths; without it there is no need to ask for them.
+  bool wants_lengths() const { return t_->batch.value_lens != nullptr; }
 
  private:
   friend class AsyncConnector;
