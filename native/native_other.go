@@ -34,6 +34,9 @@ func Open(opts Options) (*Connector, error) {
 // Inspect returns an error that matches [kv.Unsupported].
 func Inspect(path string, _ bool) (*Report, error) { return nil, unsupported("inspect", path) }
 
+// InspectIsolated reports that this system is not supported.
+func InspectIsolated(path, _ string) (*Report, error) { return nil, unsupported("inspect", path) }
+
 // Info implements [kv.Connector].
 func (c *Connector) Info() kv.Info { return kv.Info{} }
 

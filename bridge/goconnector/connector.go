@@ -33,7 +33,7 @@ type Options struct {
 func (o Options) validate() error {
 	var errs []error
 	if o.Name == "" {
-		errs = append(errs, errors.New("Name is empty, want the connector's name"))
+		errs = append(errs, errors.New("option Name is empty, want the connector's name"))
 	}
 	for _, f := range []struct {
 		name  string

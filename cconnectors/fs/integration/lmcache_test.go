@@ -56,9 +56,7 @@ func TestLMCacheReadsOurFilesAndWeReadItsOwn(t *testing.T) {
 					values[i] = value(uint64(i), sizes[i])
 				}
 				raw := make([][]byte, len(values))
-				for i, v := range values {
-					raw[i] = v
-				}
+				copy(raw, values)
 
 				theirs := filepath.Join(root, kind+name+"-theirs")
 				peer := startLMCache(t, theirs)
