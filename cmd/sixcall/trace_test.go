@@ -88,6 +88,9 @@ func TestConversationTraceOverStorage(t *testing.T) {
 // TestConversationTraceWhileTheWorkerIsKilled kills the worker every 200 ms. The
 // values are in files, so what was stored is found again.
 func TestConversationTraceWhileTheWorkerIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: half a minute of storage")
+	}
 	name := conversationTrace(t)
 	needWorker(t)
 	var kills int64
