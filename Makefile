@@ -70,20 +70,20 @@ test-libraries: deps-test
 	@cmake -S . -B $(BUILD)/cpp $(CMAKE_FLAGS) -DSIXCALL_BUILD_TESTS=ON >/dev/null
 	cmake --build $(BUILD)/cpp -j $(JOBS)
 
-# $(1) name of the flavour, $(2) value of SIXCALL_SANITIZE, $(3) more flags of CMake
+# $(1) name of the flavour, $(2) value of SIXCALL_SANITIZE, $(3) more flags of CMake, $(4) of ctest
 define ctest
 	cmake -S . -B $(BUILD)/$(1) $(CMAKE_FLAGS) -DSIXCALL_BUILD_TESTS=ON -DSIXCALL_SANITIZE=$(2) $(3) >/dev/null
 	cmake --build $(BUILD)/$(1) -j $(JOBS)
-	ctest --test-dir $(BUILD)/$(1) -j $(JOBS) --output-on-failure --no-tests=error
+	ctest --test-dir $(BUILD)/$(1) $(4) --output-on-failure --no-tests=error
 endef
 # Sanitized code is slow anyway: let it compile fast. `make test` sanitizes the helper and the connector in memory; the
 # -all targets sanitize every connector and the worker, and take their time.
 SANITIZED := -DCMAKE_CXX_FLAGS_RELWITHDEBINFO='-O1 -g1' -DCMAKE_C_FLAGS_RELWITHDEBINFO='-O1 -g1'
-SANITIZED_PART := $(SANITIZED) -DSIXCALL_CONNECTORS=mem -DSIXCALL_WORKER=OFF
+SANITIZED_PART := -DSIXCALL_CONNECTORS=mem -DSIXCALL_WORKER=OFF
 
 .PHONY: test-cpp test-asan test-tsan
 test-cpp: deps-test ## C and C++ tests, header checks, ABI
-	$(call ctest,cpp,)
+	$(call ctest,cpp,,,-j $(JOBS))
 test-asan: deps-test ## C++ tests under AddressSanitizer and UBSan
 	$(call ctest,asan,address$(comma)undefined,$(SANITIZED_PART))
 test-tsan: deps-test ## C++ tests under ThreadSanitizer
