@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 )
@@ -13,6 +14,8 @@ const (
 	TypeFSNative = "fs_native"
 	// TypeFS is TypeFSNative with the fields of LMCache's adapter in Python.
 	TypeFS = "fs"
+	// TypeRESP keeps values in Redis; the connector is redis.
+	TypeRESP = "resp"
 )
 
 // bundled is an adapter type that stands for a connector library: its fields
@@ -22,6 +25,9 @@ type bundled struct {
 	module    string // module path, "" = the class name
 	fields    []field
 	capacity  bool // has max_capacity_gb
+	// defaults are the connector's keys, as JSON text, that differ for this type
+	// from the connector's own defaults.
+	defaults map[string]string
 }
 
 // field is one of LMCache's fields.
@@ -33,13 +39,14 @@ type field struct {
 	// is not one key.
 	expand func(o *object, key, raw string) map[string]string
 	need   string // what it is, when it must be given
+	env    string // the environment variable that stands in for it
 }
 
 // reader reads the member key as JSON text; ok is false when it is absent.
 type reader func(o *object, key string) (raw string, ok bool)
 
 var bundledTypes = map[string]bundled{
-	TypeFSNative: {connector: "fs", capacity: true, fields: []field{
+	TypeFSNative: {connector: "fs", capacity: true, defaults: map[string]string{"names": `"fs_native"`}, fields: []field{
 		{key: "base_path", param: "base_path", read: aText, need: "the folder for the files"},
 		{key: "num_workers", param: "workers", read: anInteger(1)},
 		{key: "relative_tmp_dir", param: "tmp_dir", read: aText},
@@ -51,6 +58,13 @@ var bundledTypes = map[string]bundled{
 		{key: "relative_tmp_dir", param: "tmp_dir", read: aText},
 		{key: "use_odirect", param: "o_direct", read: aBoolean},
 		{key: "read_ahead_size", param: "read_ahead_bytes", read: anInteger(1)},
+	}},
+	TypeRESP: {connector: "redis", capacity: true, fields: []field{
+		{key: "host", param: "host", read: aText, need: "a name or an address"},
+		{key: "port", param: "port", read: aPort, need: "a port"},
+		{key: "num_workers", param: "workers", read: anInteger(1)},
+		{key: "username", param: "username", read: aSecret, env: "LMCACHE_RESP_USERNAME"},
+		{key: "password", param: "password", read: aSecret, env: "LMCACHE_RESP_PASSWORD"},
 	}},
 	TypeS3: s3Type,
 }
@@ -77,6 +91,9 @@ func parseBundled(o *object, b bundled, p *NativePlugin) {
 	}
 	for _, f := range b.fields {
 		raw, given := f.read(o, f.key)
+		if !given && f.env != "" && os.Getenv(f.env) != "" {
+			raw, given = `{"$env":`+quoteJSON(f.env)+`}`, true
+		}
 		switch {
 		case !given && f.need != "":
 			o.fail(f.key, "is missing, want %s", f.need)
@@ -88,6 +105,11 @@ func parseBundled(o *object, b bundled, p *NativePlugin) {
 			}
 		case f.param != "":
 			add(f.key, f.param, raw)
+		}
+	}
+	for _, param := range slices.Sorted(maps.Keys(b.defaults)) {
+		if !slices.ContainsFunc(own.members, func(m member) bool { return m.key == param }) {
+			params = append(params, quoteJSON(param)+":"+b.defaults[param])
 		}
 	}
 	for _, m := range own.members {
@@ -119,6 +141,11 @@ func aBoolean(o *object, key string) (raw string, ok bool) {
 		o.boolean(key, &set)
 		raw = fmt.Sprint(set)
 	}
+	return raw, ok
+}
+
+func aPort(o *object, key string) (raw string, ok bool) {
+	o.integer(key, 1, 65535, func(n int64) { raw, ok = fmt.Sprint(n), true })
 	return raw, ok
 }
 

@@ -14,11 +14,15 @@ func TestBundledTypes(t *testing.T) {
 		text, module, params string
 		capacity             float64
 	}{
-		{`{"type":"fs_native","base_path":"/cache"}`, "fs", `{"base_path":"/cache"}`, 0},
+		{`{"type":"fs_native","base_path":"/cache"}`, "fs", `{"base_path":"/cache","names":"fs_native"}`, 0},
+		{`{"type":"fs_native","base_path":"/cache","adapter_params":{"names":"fs"}}`, "fs", `{"base_path":"/cache","names":"fs"}`, 0},
 		{`{"type":"fs_native","base_path":"/cache","num_workers":8,"relative_tmp_dir":"tmp","use_odirect":true,"read_ahead_size":4096,"max_capacity_gb":2}`,
-			"fs", `{"base_path":"/cache","workers":8,"tmp_dir":"tmp","o_direct":true,"read_ahead_bytes":4096}`, 2},
+			"fs", `{"base_path":"/cache","workers":8,"tmp_dir":"tmp","o_direct":true,"read_ahead_bytes":4096,"names":"fs_native"}`, 2},
 		{`{"type":"fs","base_path":"/cache","relative_tmp_dir":"tmp","adapter_params":{"shards":16}}`,
 			"fs", `{"base_path":"/cache","tmp_dir":"tmp","shards":16}`, 0},
+		{`{"type":"resp","host":"h","port":6379}`, "redis", `{"host":"h","port":6379}`, 0},
+		{`{"type":"resp","host":"h","port":6379,"num_workers":3,"username":"u","password":{"$env":"SECRET"},"max_capacity_gb":1.5,"adapter_params":{"tls":true}}`,
+			"redis", `{"host":"h","port":6379,"workers":3,"username":"u","password":{"$env":"SECRET"},"tls":true}`, 1.5},
 		{`{"type":"s3","s3_endpoint":"s3://kv.minio.local:9000","s3_region":"us-east-1","disable_tls":true,"s3_num_io_threads":8,"s3_prefer_http2":false,"s3_enable_s3express":false,
 		   "aws_access_key_id":"k","aws_secret_access_key":{"$file":"/run/key"},"adapter_params":{"style":"path"}}`,
 			"go:s3", `{"bucket":"kv","endpoint":"http://minio.local:9000","region":"us-east-1","workers":8,"access_key":"k","secret_key":{"$file":"/run/key"},"style":"path"}`, 0},
@@ -30,6 +34,18 @@ func TestBundledTypes(t *testing.T) {
 		require.Equal(t, a.Type, a.ClassName())
 		require.NoError(t, a.Supported())
 	}
+}
+
+// LMCache takes the login of type resp from its environment where it is not
+// given; so does this, as a reference, so that the secret is in no message.
+func TestRESPLoginFromTheEnvironment(t *testing.T) {
+	t.Setenv("LMCACHE_RESP_USERNAME", "operator")
+	t.Setenv("LMCACHE_RESP_PASSWORD", "s3cret")
+	a := parse(t, `{"type":"resp","host":"h","port":1}`)[0]
+	require.JSONEq(t, `{"host":"h","port":1,"username":{"$env":"LMCACHE_RESP_USERNAME"},"password":{"$env":"LMCACHE_RESP_PASSWORD"}}`,
+		string(a.NativePlugin.AdapterParams))
+	a = parse(t, `{"type":"resp","host":"h","port":1,"username":"other","password":"p"}`)[0]
+	require.JSONEq(t, `{"host":"h","port":1,"username":"other","password":"p"}`, string(a.NativePlugin.AdapterParams))
 }
 
 func TestBundledTypesTakeOurKeysToo(t *testing.T) {
@@ -45,6 +61,9 @@ func TestBundledTypesRefuse(t *testing.T) {
 		`{"type":"fs_native","base_path":"/c","num_workers":0}`:                        `num_workers is 0, want 1 or more`,
 		`{"type":"fs","base_path":"/c","num_workers":4}`:                               `num_workers is an unknown key`,
 		`{"type":"fs","base_path":"/c","use_odirect":"true"}`:                          `use_odirect is the string "true", want true or false`,
+		`{"type":"resp","host":"h"}`:                                                   `port is missing, want a port`,
+		`{"type":"resp","host":"h","port":65536}`:                                      `port is 65536, want 1 to 65535`,
+		`{"type":"resp","host":"h","port":1,"adapter_params":{"host":"i"}}`:            `host is given, and adapter_params.host as well: want one of them`,
 		`{"type":"s3","s3_endpoint":"bucket","s3_region":"r"}`:                         `s3_endpoint is "bucket", want s3://BUCKET.HOST[:PORT]`,
 		`{"type":"s3","s3_endpoint":"b.h","s3_region":"r","s3_enable_s3express":true}`: `S3 Express is not supported`,
 	} {

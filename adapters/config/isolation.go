@@ -9,7 +9,7 @@ import (
 
 // lightConnectors are the bundled connectors that "auto" runs in this process:
 // they bring no foreign client library.
-var lightConnectors = []string{"fs", "mem"}
+var lightConnectors = []string{"fs", "mem", "redis"}
 
 const bundledVendor = "Sixcall"
 

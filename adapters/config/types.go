@@ -32,7 +32,7 @@ var builtinTypes = slices.Sorted(func(yield func(string) bool) {
 var lmcacheTypes = []string{
 	"aerospike", "bigtable", "dax", "hf3fs", "hfbucket", "infinistore",
 	"mooncake_store", "nixl_native", "nixl_store", "nixl_store_dynamic", "p2p", "raw_block",
-	"resp", "sagemaker-hyperpod", "valkey",
+	"sagemaker-hyperpod", "valkey",
 }
 
 // Plugin configures an adapter that the program registered in Go.

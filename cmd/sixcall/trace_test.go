@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sixcall/sixcall/bridge/worker"
+	"github.com/sixcall/sixcall/cmd/sixcall/internal/replay"
 	"github.com/sixcall/sixcall/internal/servers"
 )
 
@@ -72,6 +73,9 @@ func TestConversationTraceOverStorage(t *testing.T) {
 		{"fs in a worker", func(t *testing.T) string {
 			needWorker(t)
 			return spec(t, "fs", map[string]any{"base_path": onTmpfs(t), "shards": 64}, `"isolation":"process"`)
+		}},
+		{"redis", func(t *testing.T) string {
+			return spec(t, "redis", map[string]any{"port": servers.StartRedis(t, servers.RedisOptions{}).Port})
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -147,4 +151,47 @@ func TestConversationTraceWhileTheWorkerIsKilled(t *testing.T) {
 	require.EqualValues(t, []int64{12_031, 288_500, 0, 0}, []int64{again.Requests, again.Blocks, again.VerifyFailures, again.Failures})
 	require.GreaterOrEqual(t, again.PrefixHits, int64(105_710))
 	require.Less(t, again.StoredBlocks, int64(182_790), "what was stored between the kills is still there")
+}
+
+// TestConversationTraceWhileRedisIsKilled kills the server every few seconds and
+// starts it again, with what it has on disk.
+func TestConversationTraceWhileRedisIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: half a minute of storage")
+	}
+	name := conversationTrace(t)
+	server := servers.StartRedis(t, servers.RedisOptions{Args: []string{"--appendonly", "yes", "--appendfsync", "no"}})
+	stop := make(chan struct{})
+	var killer sync.WaitGroup
+	kills := 0
+	killer.Go(func() {
+		for tick := time.NewTicker(2 * time.Second); ; {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			server.Restart(t)
+			kills++
+		}
+	})
+	adapter := spec(t, "redis", map[string]any{"port": server.Port, "reconnect_max_ms": 200},
+		`"breaker":{"failures":3,"cooldown_ms":50,"max_cooldown_ms":200}`)
+	run := func() replay.Result {
+		code, stdout, stderr := withMem(t, nil, "replay", "--trace", name, "--block-bytes", "4096", "--concurrency", "2",
+			"--format", "json", "--l2-adapter", adapter)
+		require.Equal(t, exitOK, code, stderr)
+		return decode(t, stdout)
+	}
+	r := run()
+	close(stop)
+	killer.Wait()
+	require.EqualValues(t, []int64{12_031, 288_500, 0}, []int64{r.Requests, r.Blocks, r.VerifyFailures})
+	require.Positive(t, kills, "the trace took too little time to kill anything")
+	require.Positive(t, r.PrefixHits, "hits resume after a restart")
+	t.Logf("%d kills, hit rate %.4f, %d failures", kills, r.HitRate, r.Failures)
+
+	again := run()
+	require.EqualValues(t, []int64{12_031, 288_500, 0, 0}, []int64{again.Requests, again.Blocks, again.VerifyFailures, again.Failures})
+	require.Greater(t, again.PrefixHits, r.PrefixHits, "what was stored between the kills is found")
 }
