@@ -90,3 +90,18 @@ func TestDocumentationHasTheCatalogue(t *testing.T) {
 	}
 	require.Equal(t, want, string(text), "run the command above")
 }
+
+// The vendor's guide names the check that finds each mistake.
+func TestGuideNamesChecksThatExist(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../native/README.md")
+	require.NoError(t, err)
+	_, table, ok := strings.Cut(string(text), "## Ten mistakes")
+	require.True(t, ok)
+	ids := regexp.MustCompile(`\b[A-Z][0-9]{2}\b`).FindAllString(table, -1)
+	require.GreaterOrEqual(t, len(ids), 10)
+	for _, id := range ids {
+		_, ok := conformance.Lookup(id)
+		require.True(t, ok, "the guide names %s, which is no check", id)
+	}
+}
