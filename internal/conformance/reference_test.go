@@ -129,3 +129,19 @@ func TestBundledConnectorsPass(t *testing.T) {
 		})
 	}
 }
+
+// What is thrown when no allocation succeeds must not leave a thread of the helper. When
+// depends on the moment, so it is tried several times.
+func TestHelperSurvivesWithoutMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("about C++")
+	}
+	t.Parallel()
+	for range 10 {
+		opts := quick(servers.Connector(t, "mem"))
+		opts.Only, opts.Patience, opts.Limit = []string{"T12", "R07"}, 15*time.Second, time.Minute
+		for _, r := range run(t, opts).Results {
+			require.Equal(t, conformance.Pass, r.Verdict, r.Line())
+		}
+	}
+}

@@ -3,18 +3,25 @@
 // A library that calls exit, abort and the like finds these here before those of
 // libc: the check ends with the reason instead of ending without one.
 #include <dlfcn.h>
+#include <execinfo.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
 
+#include "../inject/inject.h"
 #include "core.h"
 #include "library.h"
 
 namespace {
 
 [[noreturn]] void Caught(const char* call, const void* caller) {
+  if (const auto inject = reinterpret_cast<sixcall_inject_fn>(dlsym(RTLD_DEFAULT, "sixcall_inject_control"))) {
+    inject(SIXCALL_INJECT_DISARM, nullptr, 0, 0, 0);  // from here on the calls are ours
+  }
+  void* frames[48];
+  backtrace_symbols_fd(frames, backtrace(frames, 48), 2);  // with addr2line it names the line
   const std::string object = probe::ObjectOf(caller);
   probe::Fail("%s called %s; a connector reports an error and never ends the process", object.c_str(), call);
 }

@@ -52,6 +52,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <initializer_list>
 #include <limits>
 #include <locale>
 #include <map>
@@ -119,11 +120,24 @@ using MutableBytes = Span<uint8_t>;
 using Key = std::string_view;
 
 /// A failure with a code of the ABI. The text says cause, object, next step, in
-/// one lower-case line without secrets.
+/// one lower-case line without secrets. Making one of a literal and copying never
+/// throw: without memory the text is "out of memory".
 class Error : public std::exception {
  public:
   Error(int32_t code, std::string text, int32_t vendor_code = 0)
       : code_(code), vendor_code_(vendor_code), text_(std::move(text)) {}
+  Error(int32_t code, const char* text, int32_t vendor_code = 0) noexcept : code_(code), vendor_code_(vendor_code) { Keep(text); }
+  Error(const Error& e) noexcept : std::exception(e), code_(e.code_), vendor_code_(e.vendor_code_) { Keep(e.text_); }
+  Error(Error&&) noexcept = default;
+  Error& operator=(const Error& e) noexcept {
+    if (this != &e) {
+      code_ = e.code_;
+      vendor_code_ = e.vendor_code_;
+      Keep(e.text_);
+    }
+    return *this;
+  }
+  Error& operator=(Error&&) noexcept = default;
   int32_t code() const noexcept { return code_; }                ///< SIXCALL_E_
   int32_t vendor_code() const noexcept { return vendor_code_; }  ///< the backend's own number, or 0
   const std::string& text() const noexcept { return text_; }
@@ -148,7 +162,7 @@ class Error : public std::exception {
   }
 
   /// Turns the exception being handled into an Error. Call in a catch block.
-  static Error Current(int32_t otherwise) {
+  static Error Current(int32_t otherwise) noexcept {
     try {
       throw;
     } catch (const Error& e) {
@@ -167,6 +181,15 @@ class Error : public std::exception {
   }
 
  private:
+  template <class Text>
+  void Keep(const Text& text) noexcept {
+    try {
+      text_ = text;
+    } catch (...) {
+      text_ = "out of memory";  // so short that it needs none
+    }
+  }
+
   int32_t code_;
   int32_t vendor_code_;
   std::string text_;
@@ -268,6 +291,20 @@ class Log {
     if (!Enabled(level)) return;
     char line[1024];
     const size_t len = detail::CopyLine(line, sizeof(line), text);
+    host_->log(host_->log_ctx, level, line, len);
+  }
+  /// Writes the parts with ": " between them. Makes no string of it, so that it works without memory.
+  void Parts(int32_t level, std::initializer_list<std::string_view> parts) const noexcept {
+    if (!Enabled(level)) return;
+    char line[1024];
+    size_t len = 0;
+    for (const std::string_view part : parts) {
+      if (len > 0 && sizeof(line) - len > 2) {
+        line[len++] = ':';
+        line[len++] = ' ';
+      }
+      len += detail::CopyLine(line + len, sizeof(line) - len, part);
+    }
     host_->log(host_->log_ctx, level, line, len);
   }
   void Error(std::string_view text) const noexcept { Write(SIXCALL_LOG_ERROR, text); }
@@ -1442,13 +1479,13 @@ class Connector : public ConnectorBase {
     try {
       w.session = Connect(config());
       if (w.session == nullptr) throw Error(SIXCALL_E_INTERNAL, "Connect returned no session");
-      if (w.failures > 0) log().Info(info().name + ": connected again");
+      if (w.failures > 0) log().Parts(SIXCALL_LOG_INFO, {info().name, "connected again"});
       w.failures = 0;
       SetHealth(w, State::kUp);
       Prove(nullptr);
     } catch (...) {
       w.last = Error::Current(SIXCALL_E_CONNECT);
-      if (w.failures == 0) log().Warn(info().name + ": " + w.last.text());
+      if (w.failures == 0) log().Parts(SIXCALL_LOG_WARN, {info().name, w.last.text()});
       const uint64_t ms = std::min<uint64_t>(uint64_t{options().backoff_first_ms} << std::min(w.failures, 20u), options().backoff_max_ms);
       const uint64_t us = std::uniform_int_distribution<uint64_t>(ms * 500, ms * 1000)(w.random);
       w.failures++;
@@ -1466,7 +1503,7 @@ class Connector : public ConnectorBase {
     w.last = e;
     w.retry_at = std::chrono::steady_clock::now();
     SetHealth(w, State::kDown);
-    log().Warn(info().name + ": session ended: " + e.text());
+    log().Parts(SIXCALL_LOG_WARN, {info().name, "session ended", e.text()});
   }
 
   /// Ends a tile whatever happened to it: keys without a status get one, and the
