@@ -73,13 +73,13 @@ Exit codes: 0 nothing bad, 1 a check failed or could not run, 2 called wrongly.`
 	flags.DurationVar(&f.soak, "soak", time.Hour, "how long each check of level 4 runs")
 	flags.BoolVar(&f.inProcess, "in-process", false, "with one id in --only: run it in this process without limits, for a debugger")
 	flags.BoolVar(&f.list, "list", false, "list all checks and run none")
-	flags.BoolVar(&f.goHost, "go-host", false, "for check L14: LIB PARAMS-FILE, use the library in this process")
+	flags.BoolVar(&f.goHost, "go-host", false, "for checks L14 and V02: LIB PARAMS-FILE, use the library as a host")
 	_ = flags.MarkHidden("go-host")
 	out := &output{format: addChoice(cmd, "format", "form of the result", false, "terminal", "json", "junit", "markdown")}
 	flags.StringVar(&out.file, "output", "", "also write the result to this file, in the same form, whole or not at all")
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		switch {
-		case f.goHost && len(args) == 2, f.list && len(args) == 0:
+		case f.goHost && len(args) >= 2, f.list && len(args) == 0:
 			return nil
 		}
 		return exactlyOne("a library")(cmd, args)
@@ -87,7 +87,7 @@ Exit codes: 0 nothing bad, 1 a check failed or could not run, 2 called wrongly.`
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case f.goHost:
-			return failed(conformance.GoHost(args[0], args[1]))
+			return failed(conformance.GoHost(args))
 		case f.list:
 			return out.write(a, false, catalogueText(), conformance.Catalogue())
 		}
@@ -218,12 +218,16 @@ func runInProcess(a *app, opts conformance.Options) error {
 	if len(ids) != 1 {
 		return fmt.Errorf("--in-process wants one id in --only, got %d", len(ids))
 	}
-	args, dir, err := conformance.Manual(opts, ids[0])
+	args, env, dir, err := conformance.Manual(opts, ids[0])
 	if err != nil {
 		return failed(err)
 	}
-	fmt.Fprintf(a.stderr, "under a debugger: gdb --args %s\n(the folder %s holds the parameters; remove it afterwards)\n", strings.Join(args, " "), dir)
-	return failed(syscall.Exec(args[0], args, os.Environ()))
+	gdb := "gdb"
+	for _, e := range env {
+		gdb += " -ex 'set environment " + strings.Replace(e, "=", " ", 1) + "'"
+	}
+	fmt.Fprintf(a.stderr, "under a debugger: %s --args %s\n(the folder %s holds the parameters; remove it afterwards)\n", gdb, strings.Join(args, " "), dir)
+	return failed(syscall.Exec(args[0], args, append(os.Environ(), env...)))
 }
 
 func catalogueText() string {

@@ -58,7 +58,7 @@ func TestEveryCheckHasAMutant(t *testing.T) {
 	source, err := os.ReadFile("static_test.go")
 	require.NoError(t, err)
 	for _, c := range conformance.Catalogue() {
-		if c.ID[0] == 'Q' || c.ID[0] == 'V' {
+		if c.ID[0] == 'Q' || c.ID == "V01" {
 			continue
 		}
 		has := strings.Contains(string(source), fmt.Sprintf("{%q, ", c.ID))

@@ -13,8 +13,11 @@ import (
 	"github.com/sixcall/sixcall/bridge/kv"
 )
 
+// withInjection are the checks that let calls fail.
+var withInjection = []string{"R06", "R07", "R08", "R09", "R11", "T12"}
+
 func init() {
-	for _, id := range []string{"R06", "R07", "R08", "R09", "R11", "T12"} {
+	for _, id := range withInjection {
 		commandRunners[id] = injected
 	}
 	commandRunners["Z01"] = checkFuzz

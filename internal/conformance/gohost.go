@@ -6,9 +6,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,37 +21,23 @@ import (
 func init() { commandRunners["L14"] = checkGoHost }
 
 // checkGoHost is L14: this program again, as a host.
-func checkGoHost(ctx context.Context, r *run, _ Check) Result {
-	if len(r.Self) == 0 {
-		return skip("this program cannot start itself as a host")
-	}
-	if len(r.file.GoRuntime) > 0 {
-		return skip("%s embeds a Go runtime: Go hosts isolate it", r.file.GoRuntime[0].Path)
-	}
-	params := filepath.Join(r.tmp, "go-params")
-	if err := os.WriteFile(params, []byte(r.params.text()), 0o600); err != nil {
-		return verdict(ToolError, "%v", err)
-	}
-	defer os.Remove(params)
-	args := append(append([]string(nil), r.Self...), r.Library, params)
-	out := child{args: args, env: r.Env, dir: r.tmp, limit: r.Limit}.run(ctx)
-	result := out.verdict(r.Limit)
-	if out.err == nil && out.status.Exited() {
-		if out.status.ExitStatus() == 0 {
-			return pass("")
-		}
-		return fail("a Go host: %s", strings.TrimSpace(out.output))
-	}
-	return result
-}
+func checkGoHost(ctx context.Context, r *run, c Check) Result { return goHost(ctx, r, c, "") }
 
 // GoHost opens a library in this process, without cgo, and stores and reads values
 // from goroutines, with garbage collections in between. It is what the command runs
-// for check L14, in a process of its own.
-func GoHost(library, paramsFile string) error {
-	params, err := os.ReadFile(paramsFile)
+// for the checks L14 and V02, in a process of its own: args are the library, a file
+// with the parameters, and for V02 one more word.
+func GoHost(args []string) error {
+	if len(args) < 2 {
+		return errors.New("want a library and a file with its parameters")
+	}
+	library := args[0]
+	params, err := os.ReadFile(args[1])
 	if err != nil {
 		return err
+	}
+	if len(args) > 2 && args[2] == twinsWord {
+		return goTwins(library, params)
 	}
 	c, err := native.Open(native.Options{Connector: library, Params: json.RawMessage(params), Instance: "check", OpenTimeout: 10 * time.Second})
 	if err != nil {

@@ -24,7 +24,7 @@ const goHostEnv = "SIXCALL_TEST_GO_HOST"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(goHostEnv) != "" {
-		if err := conformance.GoHost(os.Args[1], os.Args[2]); err != nil {
+		if err := conformance.GoHost(os.Args[1:]); err != nil {
 			os.Stderr.WriteString(err.Error() + "\n")
 			os.Exit(1)
 		}

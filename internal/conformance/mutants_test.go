@@ -236,6 +236,7 @@ var mutations = []mutation{
 	{"K01", "batch_leaks", plain, leak, "bytes per hour"},
 	{"K02", "slows", plain, warn, "in the last"},
 	{"K03", "static_state", plain, fail, ""},
+	{"V02", "host_dependent", plain, fail, "in the worker: lookup: 0"},
 
 	// Mistakes that no check is about: the walk finds them.
 	{"Z01", "length_511", plain, fail, "not under the key"},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -152,4 +153,22 @@ func TestWrongOptions(t *testing.T) {
 		_, err := conformance.Run(t.Context(), tc.opts)
 		require.ErrorContains(t, err, tc.want)
 	}
+}
+
+// A check can be run by hand: what Manual returns ends with the check's verdict.
+func TestManual(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"B01", "R08"} { // R08 lets calls fail
+		opts := quick(mutant(t, "mutant"))
+		args, env, dir, err := conformance.Manual(opts, id)
+		require.NoError(t, err)
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), env...)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), "PASS")
+	}
+	_, _, _, err := conformance.Manual(quick("x"), "S03")
+	require.ErrorContains(t, err, "does not run in the probe")
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -90,6 +91,7 @@ class MemoryStore final : public Store {
   }
 
   uint8_t Exists(const std::string& given, uint64_t* stored) override {
+    if (Is("host_dependent") && strstr(program_invocation_short_name, "worker") != nullptr) return SIXCALL_STATUS_MISS;
     const std::string key = Mangle(given);
     std::lock_guard<std::mutex> lock(mu_);
     const auto it = map_.find({Hash(key), key});
