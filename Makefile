@@ -15,13 +15,18 @@ PACKAGES := ./...
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps-build deps-test
 deps-build:
 	@scripts/install-deps build
 deps-test:
 	@scripts/install-deps test
+
+# What the connectors of storage systems need to run, from PyPI, pinned by hash, below build/deps.
+.PHONY: deps-mooncake deps-nixl deps-infinistore
+deps-mooncake deps-nixl deps-infinistore: deps-test ## the client library or server of a connector, into build/deps
+	@scripts/deps $(@:deps-%=%)
 
 .PHONY: build
 build: deps-build cpp $(BUILD)/sixcall ## build the command and the bundled connectors
