@@ -69,7 +69,7 @@ func TestConversationTraceOverClients(t *testing.T) {
 			s := servers.StartInfiniStore(t, 2)
 			return object(t, map[string]any{"type": "infinistore", "host": "127.0.0.1", "port": s.Port, "isolation": "process"})
 		}},
-		{"s3", 200, func(t *testing.T) string {
+		{"s3", 80, func(t *testing.T) string {
 			s := servers.Moto(t)
 			s.MakeBucket(t, "cache")
 			return object(t, map[string]any{"type": "native_plugin", "module_path": "go:s3", "class_name": "s3",
