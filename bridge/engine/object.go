@@ -187,3 +187,6 @@ func (o *Object) Truncate(n int) error {
 	o.used = n
 	return nil
 }
+
+// Pool returns where the object's memory is from.
+func (o *Object) Pool() *Pool { return o.pool }
