@@ -130,7 +130,7 @@ lint: ## formatting, vet, staticcheck, fresh generated code, other platforms
 	$(GO) generate ./...
 	git diff --exit-code -- '*_gen.go' '*_generated.go' '*_generated.h'
 	cd bridge/bench && CGO_ENABLED=0 $(GO) vet .
-	@! grep -rnE '[[:space:]]+$$' --include='*.go' --include='*.h' --include='*.hpp' --include='*.cpp' --include='*.md' --include=Makefile . || { echo "trailing blanks"; exit 1; }
+	@! git grep -nE '[[:space:]]+$$' -- '*.go' '*.h' '*.hpp' '*.c' '*.cpp' '*.py' '*.md' Makefile || { echo "trailing blanks"; exit 1; }
 
 .PHONY: clean
 clean: ## remove everything that was built
