@@ -7,6 +7,7 @@ BUILD := build
 # Where connectors and the worker are looked up in the tree.
 export SIXCALL_CONNECTOR_PATH := $(CURDIR)/$(BUILD)/cpp/lib
 export SIXCALL_WORKER := $(CURDIR)/$(BUILD)/cpp/bin/sixcall-worker
+export SIXCALL_PROBE := $(CURDIR)/$(BUILD)/cpp/libexec/sixcall/sixcall-probe
 
 CMAKE_FLAGS := -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSIXCALL_WERROR=ON
 PACKAGES := ./...
@@ -15,7 +16,7 @@ PACKAGES := ./...
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps-build deps-test
 deps-build:
@@ -99,6 +100,12 @@ test-asan-all: deps-test ## all C++ tests under AddressSanitizer and UBSan
 test-tsan-all: deps-test ## all C++ tests under ThreadSanitizer
 	$(call ctest,tsan-all,thread,$(SANITIZED))
 comma := ,
+
+# Long: ten minutes and more for each connector.
+.PHONY: check-connectors
+check-connectors: build deps-test ## level 3 of `sixcall check` over the bundled connectors
+	nice -n 5 cmake --build $(BUILD)/cpp -j $(JOBS) --target sixcall_mem_twins sixcall_fs_twins sixcall_redis_twins
+	SIXCALL_REQUIRE=1 SIXCALL_CHECK_LEVEL=3 $(GO) test -count=1 -timeout 3h -run TestBundledConnectorsPass -v ./internal/conformance
 
 .PHONY: bench
 bench: build ## the bridge beside a plain C++ program on the same library

@@ -2,6 +2,9 @@
 # sixcall_project_options(<target>): the warnings and sanitizers of this project's
 # own targets. A stranger's connector chooses its own.
 function(sixcall_project_options target)
+  if(NOT SIXCALL_TOP_LEVEL)
+    return()
+  endif()
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wpointer-arith -Wundef
     $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>)
   if(SIXCALL_WERROR)

@@ -91,6 +91,9 @@ func (p *NativePlugin) check(c *checker) {
 	c.millis("breaker.cooldown_ms", p.Breaker.Cooldown, 1)
 	c.millis("breaker.max_cooldown_ms", p.Breaker.MaxCooldown, 1)
 	c.oneOf("integrity", string(p.Integrity), string(IntegrityOff), string(IntegrityXXH3))
+	if n := p.RequireCheck; n < 0 || n > 4 {
+		c.fail("require_check", "is %d, want 0 to 4", n)
+	}
 	if s := p.SHA256; s != "" && !isSHA256(s) {
 		c.fail("sha256", "is %q, want 64 hex digits", s)
 	}

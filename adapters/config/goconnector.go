@@ -50,6 +50,8 @@ func (b Builder) openGo(ctx context.Context, p *NativePlugin, instance string) (
 		return fail("class_name is %q, but %q is the connector %q", p.ClassName, p.ModulePath, name)
 	case p.SHA256 != "":
 		return fail("sha256 is given, but %q is part of this program and no file", p.ModulePath)
+	case p.RequireCheck != 0:
+		return fail("require_check is %d, but %q is part of this program and no file; leave it out", p.RequireCheck, p.ModulePath)
 	case p.Isolation == IsolationProcess:
 		return fail(`isolation is "process", but %q is part of this program; use "auto" or "none"`, p.ModulePath)
 	}

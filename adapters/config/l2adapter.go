@@ -75,6 +75,9 @@ type NativePlugin struct {
 	Integrity Integrity
 	// SHA256 pins the library's content: 64 hex digits, "" = any.
 	SHA256 string
+	// RequireCheck is the level of `sixcall check` that the file LIBRARY.check.json
+	// must attest for exactly this library, 1 to 4. Default 0: none.
+	RequireCheck int
 	// OpenTimeout bounds the opening of the connector. Default 10s.
 	OpenTimeout time.Duration
 }

@@ -55,6 +55,7 @@ type nativePluginJSON struct {
 	Breaker       breakerJSON   `json:"breaker"`
 	Integrity     Integrity     `json:"integrity"`
 	SHA256        string        `json:"sha256,omitempty"`
+	RequireCheck  int           `json:"require_check,omitempty"`
 	OpenTimeoutMS int64         `json:"open_timeout_ms"`
 }
 
@@ -163,6 +164,7 @@ func (p *NativePlugin) json() nativePluginJSON {
 		},
 		Integrity:     p.Integrity,
 		SHA256:        p.SHA256,
+		RequireCheck:  p.RequireCheck,
 		OpenTimeoutMS: p.OpenTimeout.Milliseconds(),
 	}
 }

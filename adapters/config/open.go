@@ -26,9 +26,13 @@ func (b Builder) open(ctx context.Context, p *NativePlugin, name string) (conn k
 	if err != nil {
 		return nil, nil, err
 	}
+	sum, err := p.pinned(path)
+	if err != nil {
+		return nil, nil, err
+	}
 	where := p.Isolation
 	if where == IsolationAuto {
-		report, err := native.InspectIsolated(path, p.SHA256)
+		report, err := native.InspectIsolated(path, sum)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -37,7 +41,7 @@ func (b Builder) open(ctx context.Context, p *NativePlugin, name string) (conn k
 		b.Logger.Info("chose where the connector runs", zap.String("connector", name), zap.String("isolation", string(where)), zap.String("because", why))
 	}
 	if where == IsolationNone {
-		conn, err = b.openHere(ctx, p, path, name)
+		conn, err = b.openHere(ctx, p, path, sum, name)
 		return conn, nil, err
 	}
 	isolated, err := b.openWorker(ctx, p, path, name)
@@ -48,8 +52,8 @@ func (b Builder) open(ctx context.Context, p *NativePlugin, name string) (conn k
 }
 
 // openHere opens a library in this process. That cannot be interrupted, so it
-// happens on a goroutine of its own, which outlives ctx if need be.
-func (b Builder) openHere(ctx context.Context, p *NativePlugin, path, name string) (kv.Connector, error) {
+// happens on a goroutine of its own, which outlives ctx if need be. sum pins its content.
+func (b Builder) openHere(ctx context.Context, p *NativePlugin, path, sum, name string) (kv.Connector, error) {
 	type opened struct {
 		conn *native.Connector
 		err  error
@@ -59,7 +63,7 @@ func (b Builder) openHere(ctx context.Context, p *NativePlugin, path, name strin
 		conn, err := native.Open(native.Options{
 			Connector:    path,
 			ClassName:    p.ClassName,
-			SHA256:       p.SHA256,
+			SHA256:       sum,
 			Params:       json.RawMessage(p.AdapterParams),
 			Instance:     name,
 			MaxInFlight:  p.Limits.MaxInFlight,
@@ -90,7 +94,11 @@ func (b Builder) openHere(ctx context.Context, p *NativePlugin, path, name strin
 // openWorker opens a library in a worker process.
 func (b Builder) openWorker(ctx context.Context, p *NativePlugin, path, name string) (*worker.Connector, error) {
 	check := func(path string) (*native.Report, error) {
-		report, err := native.InspectIsolated(path, p.SHA256)
+		sum, err := p.pinned(path)
+		if err != nil {
+			return nil, err
+		}
+		report, err := native.InspectIsolated(path, sum)
 		if err != nil {
 			return nil, err
 		}

@@ -147,6 +147,7 @@ func parseHosting(o *object, p *NativePlugin) {
 		}
 		p.SHA256 = strings.ToLower(s)
 	})
+	o.integer("require_check", 0, 4, func(n int64) { p.RequireCheck = int(n) })
 	o.millis("open_timeout_ms", &p.OpenTimeout, 1)
 	if v, ok := o.take("deadlines"); ok {
 		if sub := o.sub("deadlines", v, "an object"); sub != nil {

@@ -249,6 +249,9 @@ std::thread StartThread(const std::string& name, F&& body) {
 
 }  // namespace detail
 
+/// For threads that a connector starts itself: StartThread(name, function) returns the std::thread.
+using detail::StartThread;
+
 // --------------------------------------------------------------------- log
 
 /// The host's log. Safe for concurrent use. Not for hot paths, and never under a

@@ -1,0 +1,131 @@
+//go:build linux
+
+package conformance_test
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sixcall/sixcall/internal/conformance"
+	"github.com/sixcall/sixcall/internal/servers"
+)
+
+// A connector without a mistake passes every check of level 2, also those that need
+// something that most connectors do not have.
+func TestReferenceConnectorsPassEverything(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("long, and about C++")
+	}
+	for _, tc := range []struct {
+		name  string
+		setup func(t *testing.T) conformance.Options
+		skips []string // checks that do not apply
+	}{
+		{"mem", func(t *testing.T) conformance.Options {
+			opts := quick(servers.Connector(t, "mem"))
+			opts.StallParams = params(t, map[string]any{"read_latency_us": 60_000_000, "write_latency_us": 60_000_000})
+			return opts
+		}, []string{"O05", "C10", "B12", "B14", "P04", "P07"}},
+		{"the mutant without a mistake", func(t *testing.T) conformance.Options {
+			opts := quick(mutant(t, "mutant"))
+			opts.StallParams = params(t, map[string]any{"delay_us": 60_000_000})
+			opts.OtherParams = params(t, map[string]any{"namespace": "other"})
+			return opts
+		}, []string{"S11", "S12", "O05", "B12"}},
+		{"the mutant that keeps files", func(t *testing.T) conformance.Options {
+			opts := quick(mutant(t, "mutant_file"))
+			opts.Params = params(t, map[string]any{"base_path": t.TempDir()})
+			opts.StallParams = params(t, map[string]any{"delay_us": 60_000_000})
+			opts.OtherParams = params(t, map[string]any{"namespace": "other"})
+			return opts
+		}, []string{"S11", "S12", "O05"}},
+		{"the mutant with a server", func(t *testing.T) conformance.Options {
+			server := startServer(t)
+			opts := quick(mutant(t, "mutant"))
+			opts.Params = params(t, map[string]any{"endpoint": server.Addr()})
+			opts.Endpoint, opts.EndpointParam = server.Addr(), []string{"endpoint"}
+			opts.StallParams = params(t, map[string]any{"delay_us": 60_000_000})
+			opts.OtherParams = params(t, map[string]any{"namespace": "other"})
+			opts.Only = []string{"O05", "O06", "O08", "T06", "T11", "C01", "B01", "B14", "X06", "X09"}
+			return opts
+		}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			opts := tc.setup(t)
+			opts.Patience, opts.Limit = 15*time.Second, time.Minute
+			report := run(t, opts)
+			var skipped []string
+			for _, r := range report.Results {
+				switch r.Verdict {
+				case conformance.Skip:
+					skipped = append(skipped, r.ID)
+				default:
+					require.Equal(t, conformance.Pass, r.Verdict, r.Line())
+				}
+			}
+			require.Equal(t, tc.skips, skipped)
+			require.False(t, report.Failed())
+			require.Equal(t, len(opts.Only) == 0, report.Conformant)
+		})
+	}
+}
+
+// The bundled connectors: level 2 in short in this run, the level of $SIXCALL_CHECK_LEVEL in `make check-connectors`.
+func TestBundledConnectorsPass(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("long, and about C++")
+	}
+	level := conformance.Conformant
+	if text := os.Getenv("SIXCALL_CHECK_LEVEL"); text != "" {
+		var err error
+		level, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	}
+	for name, setup := range map[string]func(t *testing.T, opts *conformance.Options){
+		"mem": func(t *testing.T, opts *conformance.Options) {
+			opts.StallParams = params(t, map[string]any{"read_latency_us": 60_000_000, "write_latency_us": 60_000_000})
+		},
+		"fs": func(t *testing.T, opts *conformance.Options) {
+			opts.Params = params(t, map[string]any{"base_path": t.TempDir()})
+			opts.OtherParams = params(t, map[string]any{"base_path": t.TempDir()})
+		},
+		"redis": func(t *testing.T, opts *conformance.Options) {
+			server := servers.StartRedis(t, servers.RedisOptions{})
+			opts.Params = params(t, map[string]any{"host": "127.0.0.1", "port": server.Port})
+			opts.OtherParams = params(t, map[string]any{"database": 1})
+			opts.Endpoint, opts.EndpointParam = server.Addr(), []string{"host", "port"}
+			opts.Fixture = conformance.Fixture{
+				Pause:  fmt.Sprintf("kill -STOP %d", server.Pid()),
+				Resume: fmt.Sprintf("kill -CONT %d", server.Pid()),
+			}
+		},
+	} {
+		if name == "mem" && level < conformance.Strict {
+			continue // it is one of the references above
+		}
+		t.Run(name, func(t *testing.T) {
+			if level < conformance.Strict {
+				t.Parallel() // figures want the machine for themselves
+			}
+			opts := quick(servers.Connector(t, name))
+			opts.Level, opts.Patience, opts.Limit = level, 15*time.Second, time.Minute
+			if level >= conformance.Strict {
+				opts.Effort, opts.Patience, opts.Limit = 0, 0, 0 // what the command does
+			}
+			setup(t, &opts)
+			opts.Progress = func(r conformance.Result) { t.Log(strings.TrimRight(r.Line(), "\n")) }
+			report := run(t, opts)
+			require.False(t, report.Failed(), report.Terminal())
+			require.False(t, report.Broken(), report.Terminal())
+		})
+	}
+}
