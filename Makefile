@@ -16,13 +16,18 @@ PACKAGES := ./...
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps-build deps-test
 deps-build:
 	@scripts/install-deps build
 deps-test:
 	@scripts/install-deps test
+
+# What the connectors of storage systems need to run, from PyPI, pinned by hash, below build/deps.
+.PHONY: deps-mooncake deps-nixl deps-infinistore
+deps-mooncake deps-nixl deps-infinistore: deps-test ## the client library or server of a connector, into build/deps
+	@scripts/deps $(@:deps-%=%)
 
 .PHONY: build
 build: deps-build cpp $(BUILD)/sixcall ## build the command and the bundled connectors
@@ -132,7 +137,7 @@ lint: ## formatting, vet, staticcheck, fresh generated code, other platforms
 	$(GO) generate ./...
 	git diff --exit-code -- '*_gen.go' '*_generated.go' '*_generated.h'
 	cd bridge/bench && CGO_ENABLED=0 $(GO) vet .
-	@! grep -rnE '[[:space:]]+$$' --include='*.go' --include='*.h' --include='*.hpp' --include='*.cpp' --include='*.md' --include=Makefile . || { echo "trailing blanks"; exit 1; }
+	@! git grep -nE '[[:space:]]+$$' -- '*.go' '*.h' '*.hpp' '*.c' '*.cpp' '*.py' '*.md' Makefile || { echo "trailing blanks"; exit 1; }
 
 .PHONY: clean
 clean: ## remove everything that was built

@@ -82,6 +82,12 @@ type Options struct {
 	// and what was stored without it is not found.
 	Integrity Integrity
 	Buffers   BufferMode
+	// RawKeys names values by the ChunkHash of their keys alone, whatever its
+	// bytes, instead of by the text form: for hosts with key forms of their own.
+	RawKeys bool
+	// Lengths makes lookups report the sizes of what is stored; see [Result]. It
+	// needs a connector with [kv.CapValueLens].
+	Lengths bool
 	// CloseGrace is how long Close lets pending work run, and then how long the
 	// connector may take to stop. Default 5s. Negative means no wait.
 	CloseGrace time.Duration

@@ -32,6 +32,9 @@ func (b *Bridge) settle(t *task) {
 				}
 				x.pin(h)
 				t.res.Bits.Set(at)
+				if t.res.Lengths != nil {
+					t.res.Lengths[at] = max(int64(s.batch.ValueLens[i]), -1)
+				}
 			case Load:
 				if status == kv.StatusCorrupt && b.opts.Integrity != IntegrityOff {
 					dirty = append(dirty, t.keys[at])

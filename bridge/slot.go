@@ -1,6 +1,9 @@
 package bridge
 
 import (
+	"fmt"
+	"math"
+
 	"github.com/sixcall/sixcall/bridge/arena"
 	"github.com/sixcall/sixcall/bridge/kv"
 )
@@ -68,17 +71,23 @@ func (s *slot) ticket() uint64 { return uint64(s.gen)<<32 | uint64(s.index) }
 
 // encode fills the batch with keys[i] at position i. The memory of the slot
 // grows when it must and is kept for the slot's next batch.
-func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher) error {
+//
+// raw names keys by their ChunkHash alone, lengths asks for the stored sizes.
+func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher, raw, lengths bool) error {
 	n := len(keys)
 	s.hashes = s.hashes[:0]
 	text := 0
 	for i := range keys {
 		text += keys[i].MaxTextLen()
 	}
-	// Layout: err, scratch, status, key text; each 8-byte aligned.
+	// Layout: err, scratch, status, lengths, key text; each 8-byte aligned.
 	scratch := kv.ErrBlockSize
 	status := scratch + kv.ScratchBase + n*kv.ScratchPerKey
-	keyText := status + align8(n)
+	lens := status + align8(n)
+	keyText := lens
+	if lengths {
+		keyText += 8 * n
+	}
 	if need := keyText + text; s.mem == nil || len(s.mem.Bytes()) < need {
 		size := 2 * arena.PageSize
 		for size < need {
@@ -109,9 +118,24 @@ func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher) error {
 	for i := range b.Status {
 		b.Status[i] = kv.StatusUnset
 	}
+	if lengths {
+		b.ValueLens = arena.Uint64s(m[lens:keyText])
+		for i := range b.ValueLens {
+			b.ValueLens[i] = math.MaxUint64
+		}
+	}
 	out, prefix := m[keyText:keyText:len(m)], 0
 	for i := range keys {
 		k := &keys[i]
+		if raw {
+			if k.ChunkHash == "" || *k != (kv.Key{ChunkHash: k.ChunkHash}) {
+				return &kv.Error{Op: "key", Code: kv.Invalid, Err: fmt.Errorf("key %q has more or less than a ChunkHash, and keys are raw", k)}
+			}
+			out = append(out, k.ChunkHash...)
+			s.hashes = append(s.hashes, h.of(k))
+			b.Ends[i] = uint32(len(out))
+			continue
+		}
 		switch {
 		case i == 0 || !k.SamePrefix(keys[i-1]):
 			if err := k.Validate(); err != nil {

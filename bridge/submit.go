@@ -36,6 +36,9 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 	}
 	t := b.newTask(kind, len(keys))
 	t.res.ID = kv.TaskID(b.nextID.Add(1) - 1)
+	if b.lengths(kind) {
+		t.res.Lengths = make([]int64, len(keys))
+	}
 	t.sink = sink
 	pass, trial := b.breakers[kind].allow(t.started)
 	if !pass {
@@ -143,7 +146,7 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 		if s.first, s.keep = first, nil; keep != nil {
 			s.keep = keep[first:last]
 		}
-		if err := s.encode(b.arena, kind.op(), keys[first:last], b.index.hasher()); err != nil {
+		if err := s.encode(b.arena, kind.op(), keys[first:last], b.index.hasher(), b.opts.RawKeys, b.lengths(kind)); err != nil {
 			return b.named(kind, err)
 		}
 		s.batch.Ticket = s.ticket()
@@ -158,6 +161,11 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 		b.hide(s)
 	}
 	return b.reserve(t)
+}
+
+// lengths reports whether a task of this class asks for the stored sizes.
+func (b *Bridge) lengths(kind Kind) bool {
+	return kind == Lookup && b.opts.Lengths && b.info.Caps.Has(kv.CapValueLens)
 }
 
 // named puts the connector's name into an error from a lower layer.

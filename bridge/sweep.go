@@ -172,7 +172,7 @@ func (b *Bridge) probe() {
 	s, err := b.takeSlot(t)
 	if err == nil {
 		t.slots = append(t.slots, s)
-		if err = s.encode(b.arena, op, keys, b.index.hasher()); err == nil {
+		if err = s.encode(b.arena, op, keys, b.index.hasher(), false, false); err == nil {
 			s.batch.Ticket = s.ticket()
 			err = b.launch(t)
 		}

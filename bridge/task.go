@@ -56,6 +56,9 @@ type Result struct {
 	// Bits has one bit per key: present (Lookup), filled (Load), stored (Store);
 	// all zero for Delete, which has Deleted.
 	Bits kv.Bitmap
+	// Lengths has, for a Lookup with [Options.Lengths], the size in bytes of each
+	// key that is present, -1 where it is unknown.
+	Lengths []int64
 	// Bytes is what a store added to the usage.
 	Bytes int64
 	// Deleted counts keys of a Delete.

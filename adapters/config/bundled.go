@@ -66,7 +66,10 @@ var bundledTypes = map[string]bundled{
 		{key: "username", param: "username", read: aSecret, env: "LMCACHE_RESP_USERNAME"},
 		{key: "password", param: "password", read: aSecret, env: "LMCACHE_RESP_PASSWORD"},
 	}},
-	TypeS3: s3Type,
+	TypeS3:            s3Type,
+	TypeMooncakeStore: mooncakeType,
+	TypeNIXLNative:    nixlType,
+	TypeInfiniStore:   infinistoreType,
 }
 
 // parseBundled reads the settings of a bundled type: LMCache's fields, the keys

@@ -9,7 +9,7 @@ import (
 
 // lightConnectors are the bundled connectors that "auto" runs in this process:
 // they bring no foreign client library.
-var lightConnectors = []string{"fs", "mem", "redis"}
+var lightConnectors = []string{"fs", "infinistore", "mem", "redis"}
 
 const bundledVendor = "Sixcall"
 

@@ -35,7 +35,7 @@ func refused(t *testing.T, values ...string) []string {
 }
 
 // types are the adapter types of this build, as messages list them.
-const types = "fault_inject, fs, fs_native, mock, native_plugin, plugin, resp, s3"
+const types = "fault_inject, fs, fs_native, infinistore, mock, mooncake_store, native_plugin, nixl_native, plugin, resp, s3"
 
 // The rows are those of the contract's table of observable cases.
 func TestParseL2AdaptersContract(t *testing.T) {
@@ -328,7 +328,7 @@ func TestParseL2AdaptersRefusesBadText(t *testing.T) {
 func TestParseL2AdaptersKnowsEveryLMCacheType(t *testing.T) {
 	t.Parallel()
 	for _, typ := range []string{"aerospike", "bigtable", "dax", "hf3fs", "hfbucket",
-		"mooncake_store", "nixl_native", "p2p", "raw_block", "sagemaker-hyperpod", "valkey",
+		"p2p", "raw_block", "sagemaker-hyperpod", "valkey",
 		"nixl_store", "nixl_store_dynamic"} {
 		require.Contains(t, refused(t, fmt.Sprintf(`{"type":%q}`, typ))[0], "is an LMCache type that this build does not include")
 	}

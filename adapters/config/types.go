@@ -27,11 +27,9 @@ var builtinTypes = slices.Sorted(func(yield func(string) bool) {
 	maps.Keys(bundledTypes)(yield)
 })
 
-// lmcacheTypes are LMCache's other adapter types, and ours that are planned,
-// sorted.
+// lmcacheTypes are LMCache's other adapter types, sorted.
 var lmcacheTypes = []string{
-	"aerospike", "bigtable", "dax", "hf3fs", "hfbucket", "infinistore",
-	"mooncake_store", "nixl_native", "nixl_store", "nixl_store_dynamic", "p2p", "raw_block",
+	"aerospike", "bigtable", "dax", "hf3fs", "hfbucket", "nixl_store", "nixl_store_dynamic", "p2p", "raw_block",
 	"sagemaker-hyperpod", "valkey",
 }
 

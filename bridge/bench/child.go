@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/sixcall/sixcall/adapters/l2"
+	"github.com/sixcall/sixcall/bridge/arena"
 	"github.com/sixcall/sixcall/bridge/eventfd"
 	"github.com/sixcall/sixcall/bridge/kv"
+	"github.com/sixcall/sixcall/bridge/worker"
 	"github.com/sixcall/sixcall/native"
 )
 
@@ -30,7 +32,7 @@ type childSettings struct {
 
 func (c *childSettings) register() {
 	flag.StringVar(&c.op, "op", "", "internal: run one round of this operation")
-	flag.StringVar(&c.face, "face", "context", "internal: context or events")
+	flag.StringVar(&c.face, "face", "context", "internal: context, events or isolated")
 	flag.IntVar(&c.batch, "batch", 1, "internal: keys per task")
 	flag.IntVar(&c.valueBytes, "value-bytes", 1, "internal: bytes per value")
 	flag.IntVar(&c.depth, "depth", 1, "internal: tasks in flight")
@@ -49,11 +51,11 @@ type lane struct {
 }
 
 func (c *childSettings) run() error {
-	conn, err := native.Open(native.Options{Connector: c.lib, Params: json.RawMessage(c.params), OpenTimeout: 10 * time.Second})
+	conn, memory, err := c.open()
 	if err != nil {
 		return err
 	}
-	a, err := l2.New(conn, l2.Options{MaxInFlight: max(1024, 2*c.depth)})
+	a, err := l2.New(conn, l2.Options{Arena: memory, MaxInFlight: max(1024, 2*c.depth)})
 	if err != nil {
 		return err
 	}
@@ -94,6 +96,23 @@ func (c *childSettings) run() error {
 		r.GBPerS = r.KeysPerS * float64(c.valueBytes) / 1e9
 	}
 	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// open opens the library in this process, or in a worker with the memory that the
+// two share.
+func (c *childSettings) open() (kv.Connector, *arena.Arena, error) {
+	if c.face != "isolated" {
+		conn, err := native.Open(native.Options{Connector: c.lib, Params: json.RawMessage(c.params), OpenTimeout: 10 * time.Second})
+		if err != nil {
+			return nil, nil, err
+		}
+		return conn, nil, nil
+	}
+	conn, err := worker.Open(context.Background(), worker.Options{Library: c.lib, Params: json.RawMessage(c.params)})
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, conn.Arena(), nil
 }
 
 // lanes prepares keys and buffers; keys have 90 bytes of text, as in the driver.

@@ -48,7 +48,8 @@ var workloads = []workload{
 	{"lookup", 1, 0, 32}, {"lookup", 16, 0, 32}, {"lookup", 256, 0, 32},
 	{"load", 1, 4 << 10, 1}, {"load", 16, 4 << 10, 1}, {"load", 1, 4 << 10, 8},
 	{"load", 1, 64 << 10, 1}, {"load", 16, 64 << 10, 8}, {"load", 1, 1 << 20, 1}, {"load", 16, 1 << 20, 8},
-	{"store", 1, 4 << 10, 1}, {"store", 1, 64 << 10, 1}, {"store", 1, 1 << 20, 1}, {"store", 16, 1 << 20, 8},
+	{"load", 1, 4 << 20, 1}, {"load", 4, 4 << 20, 4},
+	{"store", 1, 4 << 10, 1}, {"store", 1, 64 << 10, 1}, {"store", 1, 1 << 20, 1}, {"store", 16, 1 << 20, 8}, {"store", 4, 4 << 20, 4},
 }
 
 type settings struct {
@@ -83,7 +84,7 @@ func main() {
 }
 
 // programs are the columns, the yardstick first.
-var programs = []string{"c++", "context", "events"}
+var programs = []string{"c++", "context", "events", "isolated"}
 
 func (s *settings) run() error {
 	if s.lib == "" || s.driver == "" {
@@ -92,8 +93,9 @@ func (s *settings) run() error {
 	all := map[string]map[string][]result{} // placement/workload -> program -> rounds
 	for _, placement := range strings.Split(s.placements, ",") {
 		fmt.Printf("\nplacement %s\n", placement)
-		fmt.Printf("%-22s %10s %8s %8s | %9s %8s %8s %6s %7s | %9s %8s %6s\n", "op/batch/bytes/depth",
-			"c++ op/s", "p50 µs", "p99 µs", "ctx op/s", "p50", "p99", "x op/s", "allocs", "fd op/s", "p50", "x op/s")
+		fmt.Printf("%-22s %10s %8s %8s | %9s %8s %8s %6s %7s | %9s %8s %6s | %9s %8s %8s %7s %7s\n", "op/batch/bytes/depth",
+			"c++ op/s", "p50 µs", "p99 µs", "ctx op/s", "p50", "p99", "x op/s", "allocs", "fd op/s", "p50", "x op/s",
+			"iso op/s", "p50", "p99", "+p50 µs", "x ctx")
 		for _, w := range workloads {
 			name := fmt.Sprintf("%s/%d/%d/%d", w.op, w.batch, w.valueBytes, w.depth)
 			if !strings.Contains(name, s.only) {
@@ -104,10 +106,11 @@ func (s *settings) run() error {
 				return fmt.Errorf("%s, %s: %w", placement, name, err)
 			}
 			all[placement+"/"+name] = rounds
-			c, ctx, fd := median(rounds["c++"]), median(rounds["context"]), median(rounds["events"])
-			fmt.Printf("%-22s %10.0f %8.1f %8.1f | %9.0f %8.1f %8.1f %6.2f %7.3f | %9.0f %8.1f %6.2f\n", name,
+			c, ctx, fd, iso := median(rounds["c++"]), median(rounds["context"]), median(rounds["events"]), median(rounds["isolated"])
+			fmt.Printf("%-22s %10.0f %8.1f %8.1f | %9.0f %8.1f %8.1f %6.2f %7.3f | %9.0f %8.1f %6.2f | %9.0f %8.1f %8.1f %7.1f %7.2f\n", name,
 				c.OpsPerS, c.P50, c.P99, ctx.OpsPerS, ctx.P50, ctx.P99, ctx.OpsPerS/c.OpsPerS, ctx.Allocs,
-				fd.OpsPerS, fd.P50, fd.OpsPerS/c.OpsPerS)
+				fd.OpsPerS, fd.P50, fd.OpsPerS/c.OpsPerS,
+				iso.OpsPerS, iso.P50, iso.P99, iso.P50-ctx.P50, iso.OpsPerS/ctx.OpsPerS)
 		}
 	}
 	if s.jsonOut == "" {

@@ -19,7 +19,7 @@ import (
 	"github.com/sixcall/sixcall/internal/servers"
 )
 
-func open(t *testing.T, opts s3.Options) *goconnector.Connector {
+func open(t testing.TB, opts s3.Options) *goconnector.Connector {
 	t.Helper()
 	c, err := s3.Open(t.Context(), opts)
 	require.NoError(t, err)
@@ -28,7 +28,7 @@ func open(t *testing.T, opts s3.Options) *goconnector.Connector {
 }
 
 // moto is a connector to a real server with an empty bucket.
-func moto(t *testing.T, opts s3.Options) (*goconnector.Connector, *servers.MotoServer) {
+func moto(t testing.TB, opts s3.Options) (*goconnector.Connector, *servers.MotoServer) {
 	t.Helper()
 	server := servers.Moto(t)
 	server.MakeBucket(t, "cache")
@@ -55,7 +55,7 @@ func newBatch(op kv.Op, size int, keys ...string) *kv.Batch {
 }
 
 // run submits b and waits on the event fd until it has completed.
-func run(t *testing.T, c *goconnector.Connector, b *kv.Batch) {
+func run(t testing.TB, c *goconnector.Connector, b *kv.Batch) {
 	t.Helper()
 	require.NoError(t, c.Submit(b))
 	poller, err := eventfd.NewPoller(c.EventFD())

@@ -1,0 +1,69 @@
+//go:build linux && amd64 && !race
+
+// Package python_test runs the tests of the Python package: its own, and those
+// against LMCache's real package.
+package python_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sixcall/sixcall/internal/servers"
+)
+
+// limit ends a test program that hangs.
+const limit = 8 * time.Minute
+
+// python runs a module of tests with folders on its path before the package.
+func python(t *testing.T, module string, folders ...string) {
+	t.Helper()
+	servers.Connector(t, "mem")
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, servers.Program(t, "python3.11", "python3"), "-m", "unittest", "-v", module)
+	cmd.Dir = filepath.Join(here, "tests")
+	cmd.WaitDelay = time.Second
+	path := append(folders, here)
+	cmd.Env = append(os.Environ(),
+		"PYTHONPATH="+strings.Join(path, string(os.PathListSeparator)),
+		"PYTHONDONTWRITEBYTECODE=",
+		"LMCACHE_TRACK_USAGE=false", "LMCACHE_LOG_LEVEL=WARNING",
+	)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "\nOK", "%s", out) // and not "OK (skipped=...)" alone
+	require.NotContains(t, string(out), "skipped=", "%s", out)
+}
+
+// lmcache returns the folders with LMCache, torch and stand-ins for CUDA.
+func lmcache(t *testing.T) []string {
+	t.Helper()
+	deps := servers.Deps(t, "lmcache-torch")
+	servers.Program(t, "readelf", "binutils")
+	stubs := t.TempDir()
+	out, err := exec.Command(servers.Program(t, "python3.11", "python3"), "tests/cuda_stubs.py", stubs, filepath.Join(deps, "torch")).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return []string{stubs, deps}
+}
+
+func TestPackage(t *testing.T) {
+	for _, module := range []string{"test_abi", "test_search", "test_native"} {
+		t.Run(module, func(t *testing.T) { python(t, module) })
+	}
+}
+
+func TestLMCache(t *testing.T) {
+	folders := lmcache(t)
+	for _, module := range []string{"test_lmcache_native"} {
+		t.Run(module, func(t *testing.T) { python(t, module, folders...) })
+	}
+}
