@@ -5,6 +5,7 @@ package conformance
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -64,6 +65,9 @@ func (p *Report) Foot() string {
 		if r.Counts() {
 			text += fmt.Sprintf("again: sixcall check %s --only %s --seed %d   (with the same --params)\n", p.Library, r.ID, p.Seed)
 		}
+	}
+	if slices.ContainsFunc(p.Results, func(r Result) bool { return r.Verdict.Bad() && strings.Contains(r.Text, "open returned SIXCALL_E_CON") }) {
+		text += "hint: the library does not open with these --params, so that most checks say nothing about it: give those of a scratch storage\n"
 	}
 	return text + fmt.Sprintf("%s; %.1f s\n", p.summary(), float64(p.DurationMS)/1000)
 }

@@ -108,9 +108,24 @@ func TestBundledConnectorsPass(t *testing.T) {
 				Resume: fmt.Sprintf("kill -CONT %d", server.Pid()),
 			}
 		},
+		"infinistore": func(t *testing.T, opts *conformance.Options) {
+			server := servers.StartInfiniStore(t, 1)
+			opts.Params = params(t, map[string]any{"host": "127.0.0.1", "port": server.Port})
+			opts.Endpoint, opts.EndpointParam = fmt.Sprintf("127.0.0.1:%d", server.Port), []string{"host", "port"}
+		},
+		"nixl": func(t *testing.T, opts *conformance.Options) {
+			opts.Params = params(t, map[string]any{"base_path": t.TempDir(), "library": servers.Deps(t, "nixl")})
+			opts.OtherParams = params(t, map[string]any{"base_path": t.TempDir()})
+		},
+		"mooncake": func(t *testing.T, opts *conformance.Options) {
+			server := servers.StartMooncake(t, servers.MooncakeOptions{})
+			opts.Params = params(t, map[string]any{
+				"library": server.Library(), "preload": []string{server.CUDAStub()}, "master_server_address": server.Address,
+			})
+		},
 	} {
-		if name == "mem" && level < conformance.Strict {
-			continue // it is one of the references above
+		if level < conformance.Strict && name != "fs" && name != "redis" {
+			continue // mem is one of the references above, and the others take longer than this run may
 		}
 		t.Run(name, func(t *testing.T) {
 			if level < conformance.Strict {

@@ -118,6 +118,10 @@ func TestFormsOfAReport(t *testing.T) {
 	for _, want := range []string{"x 1.0.0 by Acme, ABI 1.0", "CRASH      L05  table.size", "means: It crashes.", "do:    Do not.", "another", "again: sixcall check", "--only L05 --seed 3", "NOT CONFORMANT"} {
 		require.Contains(t, text, want)
 	}
+	require.NotContains(t, text, "hint:")
+	bad.Text = "open returned SIXCALL_E_CONFIG (-11): the key x is missing"
+	require.Contains(t, report.Terminal(), "hint: the library does not open with these --params")
+	bad.Text = "killed | by <SIGSEGV>\x01"
 	card := report.Markdown()
 	require.Contains(t, card, `| L05 | table.size | CRASH | killed \| by &lt;SIGSEGV>`)
 	var suite struct {
