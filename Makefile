@@ -48,7 +48,9 @@ install: build ## install the command, headers and connectors below PREFIX (defa
 	install -D -m 0755 $(BUILD)/sixcall $(DESTDIR)$(PREFIX)/bin/sixcall
 
 .PHONY: demo
-demo: build ## replay KV-cache traffic through the bundled mem connector
+demo: deps-build $(BUILD)/sixcall ## replay KV-cache traffic through the bundled mem connector
+	@cmake -S . -B $(BUILD)/cpp $(CMAKE_FLAGS) >/dev/null
+	cmake --build $(BUILD)/cpp -j $(JOBS) --target sixcall_mem
 	@echo
 	$(BUILD)/sixcall inspect mem
 	@echo

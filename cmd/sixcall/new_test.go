@@ -67,10 +67,11 @@ func TestNewWritesAProject(t *testing.T) {
 
 // installed installs what is built into a new prefix, with the command, and returns it.
 var installed = sync.OnceValues(func() (string, error) {
-	prefix, err := os.MkdirTemp("", "sixcall-prefix-")
+	command, err := binary()
 	if err != nil {
 		return "", err
 	}
+	prefix := filepath.Join(binaryDir, "prefix") // removed with the command
 	for _, dir := range filepath.SplitList(os.Getenv("SIXCALL_CONNECTOR_PATH")) {
 		build := filepath.Dir(dir)
 		if _, err := os.Stat(filepath.Join(build, "CMakeCache.txt")); err != nil {
@@ -79,15 +80,21 @@ var installed = sync.OnceValues(func() (string, error) {
 		if out, err := exec.Command("cmake", "--install", build, "--prefix", prefix).CombinedOutput(); err != nil {
 			return string(out), err
 		}
-		command := exec.Command("go", "build", "-o", filepath.Join(prefix, "bin", "sixcall"), ".")
-		command.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := command.CombinedOutput(); err != nil {
-			return string(out), err
-		}
-		return prefix, nil
+		return prefix, copyProgram(command, filepath.Join(prefix, "bin", "sixcall"))
 	}
 	return "$SIXCALL_CONNECTOR_PATH names no lib folder of a CMake build; `make cpp` makes one", os.ErrNotExist
 })
+
+func copyProgram(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755)
+}
 
 // A stranger is somebody who has the prefix and nothing else of ours.
 type stranger struct {
