@@ -107,8 +107,13 @@ func (c *Config) file(text []byte) error {
 	if root.Kind != yaml.MappingNode {
 		return errors.New("the file is not a map of settings")
 	}
+	seen := map[string]bool{}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		name := root.Content[i].Value
+		if seen[name] {
+			c.warn("line %d: %s is given more than once; the last one counts", root.Content[i].Line, name)
+		}
+		seen[name] = true
 		var value any
 		if err := root.Content[i+1].Decode(&value); err != nil {
 			return fmt.Errorf("line %d: %s: %w", root.Content[i].Line, name, err)
@@ -393,9 +398,15 @@ func (c *Config) JSON() json.RawMessage {
 
 // Masked returns the whole configuration as JSON with secrets masked.
 func (c *Config) Masked() ([]byte, error) {
-	var masked any
+	var masked map[string]any
 	if err := json.Unmarshal([]byte(config.Params(c.JSON()).String()), &masked); err != nil {
 		return nil, err
+	}
+	for _, f := range fields { // a number of tokens is no secret
+		switch f.kind {
+		case kindBool, kindInt, kindFloat, kindInts, kindFloats:
+			masked[f.name] = c.values[f.name]
+		}
 	}
 	return json.MarshalIndent(masked, "", "  ")
 }
