@@ -48,6 +48,7 @@ type Backend struct {
 	meta    *engine.Metadata
 	log     *zap.Logger
 	timeout time.Duration // of reads
+	quiet   engine.Throttle
 	asZero  bool          // keys of worker 0 stand for this worker's
 	sync    bool          // use ExistsSync
 
@@ -413,7 +414,9 @@ func (b *Backend) finish(k engine.Key, o *engine.Object, err error, done func(en
 	b.mu.Unlock()
 	if err != nil {
 		b.putFailures.Add(1)
-		b.log.Warn("a chunk was not stored", zap.Stringer("key", k), zap.Error(err))
+		if ok, more := b.quiet.Pass("put"); ok {
+			b.log.Warn("a chunk was not stored", zap.Stringer("key", k), zap.Error(err), zap.Int("not_shown", more))
+		}
 	}
 	defer func() {
 		if p := recover(); p != nil {

@@ -17,11 +17,12 @@ type base struct {
 	cpu    Allocator
 	layout engine.Layout // of a whole chunk
 	log    *zap.Logger
+	quiet  *engine.Throttle
 	name   string
 }
 
 func newBase(c *ConnectorContext, s store, name string) base {
-	return base{store: s, cpu: c.LocalCPU, layout: c.layout(), log: c.Logger, name: name}
+	return base{store: s, cpu: c.LocalCPU, layout: c.layout(), log: c.Logger, quiet: &engine.Throttle{}, name: name}
 }
 
 // Close implements [Connector].
@@ -34,6 +35,14 @@ func (b *base) Ping(ctx context.Context) (int, error) {
 		return 1, err
 	}
 	return 0, nil
+}
+
+// unusable says that what is stored is nothing that can be read.
+func (b *base) unusable(key string, err error) {
+	if ok, more := b.quiet.Pass("unusable"); ok {
+		b.log.Warn("a stored value cannot be used; it counts as absent",
+			zap.String("connector", b.name), zap.String("key", key), zap.Error(err), zap.Int("not_shown", more))
+	}
 }
 
 func (b *base) groups() int { return len(b.layout.Shapes) }
@@ -207,7 +216,7 @@ func (h *headed) read(ctx context.Context, s store, name string, n int) (o *engi
 		layout, err = adopt(head)
 	}
 	if err != nil {
-		h.log.Warn("a stored value cannot be used; it counts as absent", zap.String("connector", h.name), zap.String("key", name), zap.Error(err))
+		h.unusable(name, err)
 		return nil, true, nil
 	}
 	if o, err = h.cpu.Allocate(ctx, layout, true); err != nil {
@@ -216,7 +225,7 @@ func (h *headed) read(ctx context.Context, s store, name string, n int) (o *engi
 	if head.Length != o.Len() {
 		if err := o.Truncate(head.Length); err != nil {
 			o.Release()
-			h.log.Warn("a stored value cannot be used; it counts as absent", zap.String("connector", h.name), zap.String("key", name), zap.Error(err))
+			h.unusable(name, err)
 			return nil, true, nil
 		}
 	}
@@ -339,7 +348,7 @@ func (p *paired) BatchedGet(ctx context.Context, keys []engine.Key) ([]*engine.O
 			err = fmt.Errorf("%w: %d bytes, shapes %v have %d", engine.ErrHeader, head.Length, head.Shapes, layout.Bytes())
 		}
 		if err != nil {
-			p.log.Warn("a stored header cannot be used; its key counts as absent", zap.Stringer("key", k), zap.Error(err))
+			p.unusable(k.String(), err)
 			continue
 		}
 		o, err := p.cpu.Allocate(ctx, layout, true)
