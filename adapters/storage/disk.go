@@ -35,6 +35,7 @@ type DiskOptions struct {
 // for concurrent use.
 type Disk struct {
 	opts  DiskOptions
+	quiet engine.Throttle
 	queue chan diskPut
 	done  sync.WaitGroup
 
@@ -264,7 +265,9 @@ func (d *Disk) finish(put diskPut, entry diskEntry, err error) {
 	}
 	d.mu.Unlock()
 	if err != nil {
-		d.opts.Logger.Warn("a chunk was not written", zap.String("dir", d.opts.Dir), zap.Error(err))
+		if ok, more := d.quiet.Pass("write"); ok {
+			d.opts.Logger.Warn("a chunk was not written", zap.String("dir", d.opts.Dir), zap.Error(err), zap.Int("not_shown", more))
+		}
 	}
 	put.done(put.key, err)
 }
@@ -304,7 +307,9 @@ func (d *Disk) Get(ctx context.Context, key engine.Key) (*engine.Object, error) 
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	d.opts.Logger.Warn("a chunk cannot be read; it counts as absent", zap.String("file", filepath.Join(d.opts.Dir, diskName(key))), zap.Error(err))
+	if ok, more := d.quiet.Pass("read"); ok {
+		d.opts.Logger.Warn("a chunk cannot be read; it counts as absent", zap.String("file", filepath.Join(d.opts.Dir, diskName(key))), zap.Error(err), zap.Int("not_shown", more))
+	}
 	return nil, nil
 }
 

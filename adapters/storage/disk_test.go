@@ -10,18 +10,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/sixcall/sixcall/adapters/storage"
 	"github.com/sixcall/sixcall/bridge/engine"
 )
-
-func logs2(t testing.TB) zapcore.Core {
-	t.Helper()
-	core, _ := observer.New(zapcore.InfoLevel)
-	return core
-}
 
 func openDisk(t testing.TB, a storage.Allocator, dir string, capacity int64, policy string) *storage.Disk {
 	t.Helper()

@@ -107,12 +107,6 @@ func (f *fake) enter(op string) error {
 	return f.fails
 }
 
-func (f *fake) count(op string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.calls[op]
-}
-
 func (f *fake) Contains(_ context.Context, k engine.Key, _ bool) (bool, error) {
 	err := f.enter("contains")
 	f.mu.Lock()

@@ -29,7 +29,8 @@ type Options struct {
 // Manager asks backends in the order in which they were added. Safe for concurrent
 // use.
 type Manager struct {
-	opts Options
+	opts  Options
+	quiet engine.Throttle
 
 	mu      sync.RWMutex // guards what follows
 	entries []*entry
@@ -141,7 +142,9 @@ func (m *Manager) active(locations []string) (out []named) {
 }
 
 func (m *Manager) complain(op string, n named, err error) {
-	m.opts.Logger.Warn("storage backend failed", zap.String("backend", n.name), zap.String("operation", op), zap.Error(err))
+	if ok, more := m.quiet.Pass(n.name + " " + op); ok {
+		m.opts.Logger.Warn("storage backend failed", zap.String("backend", n.name), zap.String("operation", op), zap.Error(err), zap.Int("not_shown", more))
+	}
 }
 
 // only is a list of one location, or of none.

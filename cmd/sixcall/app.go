@@ -121,7 +121,7 @@ Exit codes: 0 all is well, 1 something failed, 2 the command was called wrongly.
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.PersistentFlags().CountVarP(&a.verbose, "verbose", "v", "log more to stderr: -v state changes, -vv everything")
-	root.AddCommand(newReplay(a), newInspect(a), newNew(a), newCheck(a), newBench(a), newVersion(a))
+	root.AddCommand(newReplay(a), newRun(a), newInspect(a), newNew(a), newCheck(a), newConfig(a), newBench(a), newVersion(a))
 	return root
 }
 

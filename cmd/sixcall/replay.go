@@ -12,6 +12,7 @@ import (
 	"github.com/sixcall/sixcall/adapters/config"
 	"github.com/sixcall/sixcall/adapters/l2/eviction/quota"
 	"github.com/sixcall/sixcall/bridge/arena"
+	"github.com/sixcall/sixcall/bridge/engine"
 	"github.com/sixcall/sixcall/cmd/sixcall/internal/replay"
 	"github.com/sixcall/sixcall/cmd/sixcall/internal/term"
 	"github.com/sixcall/sixcall/cmd/sixcall/internal/trace"
@@ -25,6 +26,7 @@ const generatedRequests = 1000
 
 type replayFlags struct {
 	adapters    []string
+	config      string
 	trace       string
 	requests    int
 	seed        uint64
@@ -51,6 +53,10 @@ A trace has one JSON object a line, in the format of Mooncake's published traces
 Each id stands for the prompt up to the end of one block of 512 tokens. Without a
 trace, chat-like traffic with shared prompts is made up; it is the same each time.
 
+With --config the trace goes through a storage manager with the backends of the file:
+memory, disk, remotes and plugins, in their order. The leading blocks that any of them
+has are loaded; blocks that are written in the background may be found later.
+
 With several adapters all are asked, the first that has a block serves it, and a
 block is stored in each adapter that lacks it.
 
@@ -62,6 +68,9 @@ The command fails if a byte that was loaded is wrong.`,
   sixcall replay --trace conversation_trace.jsonl --concurrency 8 \
     --l2-adapter '{"type":"native_plugin","module_path":"./libsixcall_acme.so","class_name":"acme"}'
 
+  # the backends of an engine's configuration
+  sixcall replay --config lmcache.yaml
+
   # numbers for a script
   sixcall replay --requests 5000 --format json --output result.json`,
 		Args: cobra.NoArgs,
@@ -69,6 +78,7 @@ The command fails if a byte that was loaded is wrong.`,
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.adapters, "l2-adapter", nil, "adapter as one `JSON` object, in LMCache's words; may be repeated (default "+defaultAdapter+")")
+	flags.StringVar(&f.config, "config", "", "instead of adapters, the storage of LMCache's configuration `file`")
 	flags.StringVar(&f.trace, "trace", "", "`file` with the requests, - for the standard input (default: made-up traffic)")
 	flags.IntVar(&f.requests, "requests", 0, fmt.Sprintf("replay only the first `n` requests; without a trace, make n of them (default %d)", generatedRequests))
 	flags.Uint64Var(&f.seed, "seed", 1, "which traffic to make up; the same seed gives the same requests")
@@ -82,7 +92,10 @@ The command fails if a byte that was loaded is wrong.`,
 }
 
 func (f *replayFlags) run(ctx context.Context, a *app) (err error) {
-	if len(f.adapters) == 0 {
+	if f.config != "" && len(f.adapters) > 0 {
+		return errors.New("--config and --l2-adapter are given, want one of them")
+	}
+	if len(f.adapters) == 0 && f.config == "" {
 		f.adapters = []string{defaultAdapter}
 	}
 	configs, configErr := parseAdapters(f.adapters)
@@ -114,14 +127,18 @@ func (f *replayFlags) run(ctx context.Context, a *app) (err error) {
 		Arena:       memory,
 		Salts:       f.salts,
 	}
-	adapters, closeAll, err := openAdapters(ctx, a, configs, config.Builder{
-		Arena: memory, ValueLenHint: int64(f.blockBytes), Quotas: quotas, Logger: a.logger(),
-	})
+	over := names(configs)
+	var closeAll func() error
+	if f.config != "" {
+		over = filepath.Base(f.config)
+		closeAll, err = f.openEngine(ctx, a, &opts)
+	} else {
+		closeAll, err = openReplayAdapters(ctx, a, configs, &opts, config.Builder{
+			Arena: memory, ValueLenHint: int64(f.blockBytes), Quotas: quotas, Logger: a.logger(),
+		})
+	}
 	if err != nil {
 		return failed(err)
-	}
-	for i, ad := range adapters {
-		opts.Adapters = append(opts.Adapters, replay.Adapter{Name: adapterName(configs, i), Client: ad})
 	}
 
 	progress := term.NewProgress(a.stderr, "requests", total)
@@ -136,7 +153,7 @@ func (f *replayFlags) run(ctx context.Context, a *app) (err error) {
 	for _, text := range result.Problems {
 		a.complain(text)
 	}
-	title := fmt.Sprintf("replay of %s over %s, %s bytes a block, %s", source, names(configs),
+	title := fmt.Sprintf("replay of %s over %s, %s bytes a block, %s", source, over,
 		term.Count(int64(f.blockBytes)), plural(f.concurrency, "request at a time", "requests at a time"))
 	if err := f.output.write(a, false, replayText(title, result, total), result); err != nil {
 		return err
@@ -150,6 +167,36 @@ func (f *replayFlags) run(ctx context.Context, a *app) (err error) {
 		return failedf("%s with wrong bytes", plural(int(result.VerifyFailures), "block was loaded", "blocks were loaded"))
 	}
 	return nil
+}
+
+// openReplayAdapters opens the adapters of a replay.
+func openReplayAdapters(ctx context.Context, a *app, configs []config.L2Adapter, opts *replay.Options, b config.Builder) (func() error, error) {
+	adapters, closeAll, err := openAdapters(ctx, a, configs, b)
+	if err != nil {
+		return nil, err
+	}
+	for i, ad := range adapters {
+		opts.Adapters = append(opts.Adapters, replay.Adapter{Name: adapterName(configs, i), Client: ad})
+	}
+	return closeAll, nil
+}
+
+// openEngine opens the storage of --config for a replay.
+func (f *replayFlags) openEngine(ctx context.Context, a *app, opts *replay.Options) (func() error, error) {
+	c, err := loadConfig(a, f.config)
+	if err != nil {
+		return nil, err
+	}
+	meta := metadataOf(c, f.blockBytes)
+	h, err := openHost(ctx, a, c, meta)
+	if err != nil {
+		return nil, err
+	}
+	if h.Manager.CPU() == nil {
+		return nil, errors.Join(errNoMemory, h.Close())
+	}
+	opts.Adapters = []replay.Adapter{{Name: strings.Join(h.Manager.Names(), "+"), Client: &engineClient{m: h.Manager, meta: meta, pins: map[engine.Key][]string{}}}}
+	return h.Close, nil
 }
 
 // source returns the requests, how many they are and what they are.

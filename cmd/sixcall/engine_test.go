@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sixcall/sixcall/internal/servers"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "lmcache.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestConfigCheck(t *testing.T) {
+	t.Parallel()
+	path := writeConfig(t, "chunk_size: 64\nchunk_sise: 3\nremote_url: redis://u:s3cr3t@h:1\nextra_config: {plugin.password: s3cr3t}\n")
+	got := sixcall([]string{"config", "check", path})
+	require.Equal(t, exitOK, got.code, got.stderr)
+	require.Contains(t, got.stderr, "chunk_sise")
+	require.NotContains(t, got.stdout+got.stderr, "s3cr3t")
+	var effective map[string]any
+	require.NoError(t, json.Unmarshal([]byte(got.stdout), &effective))
+	require.EqualValues(t, 64, effective["chunk_size"])
+	require.EqualValues(t, 10, effective["blocking_timeout_secs"])
+
+	got = sixcall([]string{"config", "check", writeConfig(t, "cache_policy: best\nchunk_size: -1\n")})
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.stderr, `cache_policy is "best"`)
+	require.Contains(t, got.stderr, "chunk_size is -1")
+	require.Equal(t, exitFailed, sixcall([]string{"config", "check", path + ".absent"}).code)
+	require.Equal(t, exitUsage, sixcall([]string{"config", "check"}).code)
+	require.Equal(t, exitUsage, sixcall([]string{"config"}).code)
+
+	got = sixcall([]string{"config", "schema"})
+	require.Equal(t, exitOK, got.code)
+	require.True(t, json.Valid([]byte(got.stdout)))
+}
+
+// The trace goes through memory, disk and redis, and the folder of the disk vanishes
+// while it runs: no byte is wrong, and redis has everything.
+func TestReplayOverAnEngineWhoseDiskFails(t *testing.T) {
+	t.Parallel()
+	servers.Connector(t, "redis")
+	r := servers.StartRedis(t, servers.RedisOptions{})
+	disk := filepath.Join(t.TempDir(), "disk")
+	path := writeConfig(t, fmt.Sprintf("chunk_size: 64\nmax_local_cpu_size: 0.001\nlocal_disk: %s\nmax_local_disk_size: 0.01\nremote_url: redis://%s\n", disk, r.Addr()))
+	vanished := make(chan struct{})
+	go func() {
+		defer close(vanished)
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if entries, _ := os.ReadDir(disk); len(entries) > 100 {
+				_ = os.RemoveAll(disk)
+				if _, err := os.Stat(disk); err != nil { // a write may just have gone between
+					return
+				}
+			}
+		}
+	}()
+	got := sixcall([]string{"replay", "--config", path, "--requests", "400", "--concurrency", "2", "--format", "json"})
+	<-vanished
+	require.Equal(t, exitOK, got.code, got.stderr)
+	require.NoDirExists(t, disk)
+	result := decode(t, got.stdout)
+	require.EqualValues(t, 400, result.Requests)
+	require.Zero(t, result.VerifyFailures)
+	require.Positive(t, result.PrefixHits)
+	require.EqualValues(t, 2*result.StoredBlocks, r.Do(t, "DBSIZE"), "two keys for each block")
+
+	// Another engine finds all of it in redis, with little memory and no disk.
+	path = writeConfig(t, fmt.Sprintf("chunk_size: 64\nmax_local_cpu_size: 0.001\nremote_url: redis://%s\n", r.Addr()))
+	got = sixcall([]string{"replay", "--config", path, "--requests", "400", "--format", "json"})
+	require.Equal(t, exitOK, got.code, got.stderr)
+	result = decode(t, got.stdout)
+	require.Zero(t, result.VerifyFailures)
+	require.Equal(t, result.Blocks, result.PrefixHits)
+	require.Zero(t, result.StoredBlocks)
+}
+
+func TestReplayOfAConfigIsCheckedFirst(t *testing.T) {
+	t.Parallel()
+	path := writeConfig(t, "max_local_cpu_size: 0\n")
+	got := sixcall([]string{"replay", "--config", path})
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.stderr, "max_local_cpu_size is 0")
+	got = sixcall([]string{"replay", "--config", path, "--l2-adapter", defaultAdapter})
+	require.Equal(t, exitUsage, got.code)
+}
+
+const runEnv = "SIXCALL_TEST_RUN_CONFIG"
+
+// TestRunChild is no test: it is the process that TestRunUntilASignal starts.
+func TestRunChild(t *testing.T) {
+	path := os.Getenv(runEnv)
+	if path == "" {
+		t.Skip("only a child process of another test runs this")
+	}
+	os.Exit(run([]string{"run", "--config", path, "--worker-id", "1", "--workers", "2"}, testApp(os.Stdout, os.Stderr)))
+}
+
+func TestRunUntilASignal(t *testing.T) {
+	t.Parallel()
+	servers.Program(t, "bash", "bash")
+	dir := t.TempDir()
+	script := filepath.Join(dir, "worker_1_wait.sh")
+	require.NoError(t, os.WriteFile(script, []byte("trap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n"), 0o644))
+	path := writeConfig(t, fmt.Sprintf("max_local_cpu_size: 0.001\nremote_url: blackhole://\nstorage_plugins: [missing]\nplugin_locations: %s\nextra_config: {storage_plugin.missing.module_path: absent, storage_plugin.missing.class_name: X}\n", dir))
+	cmd := exec.Command(os.Args[0], "-test.run=^TestRunChild$")
+	cmd.Env = append(os.Environ(), runEnv+"="+path)
+	p := servers.Start(t, "sixcall run", cmd)
+	var url string
+	p.Await(t, func() error {
+		lines := bufio.NewScanner(strings.NewReader(p.Output()))
+		for lines.Scan() {
+			if u, ok := strings.CutPrefix(lines.Text(), "status: "); ok {
+				url = u
+				return nil
+			}
+		}
+		return fmt.Errorf("it has not said where its status is")
+	})
+	require.Contains(t, p.Output(), "backends: LocalCPUBackend, RemoteBackend")
+	var s hostStatus
+	get := func(url string) (int, string) {
+		response, err := http.Get(url)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		var b strings.Builder
+		_, err = io.Copy(&b, response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, b.String()
+	}
+	_, text := get(url)
+	require.NoError(t, json.Unmarshal([]byte(text), &s))
+	require.True(t, s.Healthy)
+	require.True(t, s.Remotes["RemoteBackend"].Connected)
+	require.Len(t, s.Problems, 1)
+	require.Len(t, s.Plugins, 1)
+	pid := s.Plugins[0].Pid
+	require.Positive(t, pid)
+	code, _ := get(strings.TrimSuffix(url, "status") + "healthz")
+	require.Equal(t, http.StatusOK, code)
+	_, text = get(strings.TrimSuffix(url, "status") + "metrics")
+	require.Contains(t, text, "sixcall_host_remote_connected{backend=\"RemoteBackend\"} 1\n")
+
+	require.NoError(t, syscall.Kill(p.Pid(), syscall.SIGTERM))
+	<-p.Done()
+	require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH, "the script is gone")
+	require.NotContains(t, p.Output(), "panic")
+}
