@@ -31,7 +31,20 @@ func (b *Bridge) lend(t *task, s *slot, bufs []kv.Buffer) error {
 		s.bufs = append(s.bufs, buf)
 	}
 	s.batch.Bufs = s.bufs
+	if b.opts.HostMemory.Handle != 0 && b.registered(s.bufs) {
+		s.batch.MemHandle = b.opts.HostMemory.Handle
+	}
 	return nil
+}
+
+// registered reports whether all buffers lie in the registered memory of the host.
+func (b *Bridge) registered(bufs []kv.Buffer) bool {
+	for _, buf := range bufs {
+		if !arena.Within(buf, b.opts.HostMemory.Bytes) {
+			return false
+		}
+	}
+	return true
 }
 
 // staged returns the staging buffer that stands for buf, with room for a

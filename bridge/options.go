@@ -63,6 +63,14 @@ const (
 	BuffersDirect
 )
 
+// HostMemory is a range that a [kv.Registrar] has registered. Batches whose values
+// all lie in it carry the handle, which needs [BuffersDirect]: other buffers are the
+// arena's.
+type HostMemory struct {
+	Bytes  []byte
+	Handle uint64
+}
+
 // Options configures a Bridge. The zero value is ready to use.
 type Options struct {
 	// Name is the configured name of the adapter, for errors and logs.
@@ -88,6 +96,9 @@ type Options struct {
 	// Lengths makes lookups report the sizes of what is stored; see [Result]. It
 	// needs a connector with [kv.CapValueLens].
 	Lengths bool
+	// HostMemory is memory of the host that the connector has registered. Default:
+	// none.
+	HostMemory HostMemory
 	// CloseGrace is how long Close lets pending work run, and then how long the
 	// connector may take to stop. Default 5s. Negative means no wait.
 	CloseGrace time.Duration

@@ -149,7 +149,7 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 		if err := s.encode(b.arena, kind.op(), keys[first:last], b.index.hasher(), b.opts.RawKeys, b.lengths(kind)); err != nil {
 			return b.named(kind, err)
 		}
-		s.batch.Ticket = s.ticket()
+		s.batch.Ticket, s.batch.MemHandle = s.ticket(), 0
 		if limit := b.opts.Deadlines.of(kind); limit > 0 {
 			s.batch.DeadlineNS = b.epochNS + uint64(t.started) + uint64(limit)
 		}

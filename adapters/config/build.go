@@ -37,6 +37,10 @@ type Builder struct {
 	// Arena is the memory that transfers without a copy; adapters may share one.
 	// Default: one per adapter.
 	Arena *arena.Arena
+	// HostMemory is memory that the host will use for values, such as LMCache's L1. With
+	// "buffers": "direct" it is registered with connectors that register memory, and
+	// mapped into a worker process. Default: none.
+	HostMemory []byte
 	// Plugins are the adapters that [TypePlugin] can name. Default: none.
 	Plugins *plugin.Registry
 	// GoConnectors are the connectors of this program that configurations can
@@ -60,7 +64,7 @@ func Build(ctx context.Context, cfg L2Adapter) (Adapter, error) {
 // [kv.Config] error before anything is opened. When ctx ends first, its error is
 // returned, and a connector that opens later is closed at once.
 func (b Builder) Build(ctx context.Context, cfg L2Adapter) (Adapter, error) {
-	adapter, err := b.bare(ctx, cfg)
+	adapter, err := b.BuildPolled(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +74,9 @@ func (b Builder) Build(ctx context.Context, cfg L2Adapter) (Adapter, error) {
 	return waiting(adapter)
 }
 
-// bare opens the adapter of cfg without a client beside it: an adapter that
-// passes the event fds of this one on has its own readers.
-func (b Builder) bare(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
+// BuildPolled is Build for a host that reads the event fds itself: no client beside
+// the adapter reads them.
+func (b Builder) BuildPolled(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
 	b, err := b.ready(cfg)
 	if err != nil {
 		return nil, err
@@ -148,7 +152,7 @@ func (b Builder) make(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
 		}))
 	}
 	f := cfg.FaultInject
-	inner, err := b.bare(ctx, *f.Inner)
+	inner, err := b.BuildPolled(ctx, *f.Inner)
 	if err != nil {
 		return nil, fmt.Errorf("inner: %w", err)
 	}
@@ -180,12 +184,27 @@ func (b Builder) makeNative(ctx context.Context, cfg L2Adapter) (l2.Adapter, err
 	if opts.Arena == nil {
 		opts.Arena = memory
 	}
+	lent, err := b.lendHostMemory(conn, p, &opts)
+	if err != nil {
+		_ = conn.Close(opts.CloseGrace)
+		return nil, err
+	}
 	adapter, err := l2.New(conn, opts) // a failed New has closed conn
 	if err != nil {
 		return nil, err
 	}
-	if isolated, ok := conn.(*worker.Connector); ok {
-		adapter.SetExtraStatus(func() map[string]any { return map[string]any{"worker": isolated.Status()} })
+	isolated, _ := conn.(*worker.Connector)
+	if isolated != nil || lent.state != "" {
+		adapter.SetExtraStatus(func() map[string]any {
+			extra := map[string]any{}
+			if isolated != nil {
+				extra["worker"] = isolated.Status()
+			}
+			if lent.state != "" {
+				extra["host_memory"] = lent.state
+			}
+			return extra
+		})
 	}
 	return adapter, nil
 }

@@ -21,10 +21,21 @@ import (
 // limit ends a test program that hangs.
 const limit = 8 * time.Minute
 
-// python runs a module of tests with folders on its path before the package.
-func python(t *testing.T, module string, folders ...string) {
+// bridge builds libsixcall.so.
+func bridge(t *testing.T) string {
 	t.Helper()
-	servers.Connector(t, "mem")
+	servers.Program(t, "cc", "gcc")
+	path := filepath.Join(t.TempDir(), "libsixcall.so")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", path, "../capi")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+// python runs a module of tests with folders on its path before the package.
+func python(t *testing.T, library, module string, folders ...string) {
+	t.Helper()
 	here, err := os.Getwd()
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -34,6 +45,8 @@ func python(t *testing.T, module string, folders ...string) {
 	cmd.WaitDelay = time.Second
 	path := append(folders, here)
 	cmd.Env = append(os.Environ(),
+		"SIXCALL_LIBRARY="+library,
+		"SIXCALL_TEST_FAULTY="+filepath.Join(filepath.Dir(servers.Connector(t, "mem")), "test", "libsixcall_faulty.so"),
 		"PYTHONPATH="+strings.Join(path, string(os.PathListSeparator)),
 		"PYTHONDONTWRITEBYTECODE=",
 		"LMCACHE_TRACK_USAGE=false", "LMCACHE_LOG_LEVEL=WARNING",
@@ -57,13 +70,13 @@ func lmcache(t *testing.T) []string {
 
 func TestPackage(t *testing.T) {
 	for _, module := range []string{"test_abi", "test_search", "test_native"} {
-		t.Run(module, func(t *testing.T) { python(t, module) })
+		t.Run(module, func(t *testing.T) { python(t, "", module) })
 	}
 }
 
 func TestLMCache(t *testing.T) {
-	folders := lmcache(t)
-	for _, module := range []string{"test_lmcache_native"} {
-		t.Run(module, func(t *testing.T) { python(t, module, folders...) })
+	folders, library := lmcache(t), bridge(t)
+	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server"} {
+		t.Run(module, func(t *testing.T) { python(t, library, module, folders...) })
 	}
 }

@@ -80,6 +80,12 @@ func (s *segment) own(b, owner *Block) {
 // compares it with its own mappings only.
 func addressOf(p []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(p))) }
 
+// Within reports whether p is part of whole. Both are memory that does not move.
+func Within(p, whole []byte) bool {
+	at, from := addressOf(p), addressOf(whole)
+	return at >= from && at-from <= uintptr(len(whole)) && uintptr(len(p)) <= uintptr(len(whole))-(at-from)
+}
+
 // Aligned reports whether p begins at a multiple of align, a power of two or 0.
 func Aligned(p []byte, align int) bool {
 	return align <= 1 || len(p) == 0 || addressOf(p)&uintptr(align-1) == 0

@@ -8,6 +8,8 @@ import importlib
 
 _HOME = {
     "NativeConnector": "sixcall.lmcache.native",
+    "L2Adapter": "sixcall.lmcache.adapter",
+    "L2AdapterConfig": "sixcall.lmcache.config",
 }
 
 __all__ = list(_HOME)
