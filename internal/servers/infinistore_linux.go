@@ -25,13 +25,20 @@ type InfiniStore struct {
 
 	deps, stubs string
 	poolGB      int
+	blockKB     int
 }
 
 // StartInfiniStore starts a server with a pool of poolGB gigabytes in blocks of 64
 // KiB, or ends the test as [Require] does. The pool takes memory as it is written to.
 func StartInfiniStore(t testing.TB, poolGB int) *InfiniStore {
 	t.Helper()
-	s := &InfiniStore{deps: Deps(t, "infinistore"), stubs: t.TempDir(), poolGB: poolGB}
+	return StartInfiniStoreBlocks(t, poolGB, 64)
+}
+
+// StartInfiniStoreBlocks is StartInfiniStore with blocks of blockKB KiB, at least 16.
+func StartInfiniStoreBlocks(t testing.TB, poolGB, blockKB int) *InfiniStore {
+	t.Helper()
+	s := &InfiniStore{deps: Deps(t, "infinistore"), stubs: t.TempDir(), poolGB: poolGB, blockKB: blockKB}
 	stub := filepath.Join(root(), "internal", "servers", "stubs")
 	// The server does not start without an RDMA device, and listens on all interfaces.
 	compileStub(t, filepath.Join(s.stubs, "libibverbs.so.1"), filepath.Join(stub, "ibverbs_stub.c"),
@@ -68,7 +75,7 @@ func (s *InfiniStore) start(t testing.TB) error {
 	python := cmp.Or(os.Getenv("PYTHON"), "/usr/bin/python3") // as scripts/deps
 	cmd := exec.Command(python, "-c", program,
 		"--service-port", strconv.Itoa(s.Port), "--manage-port", strconv.Itoa(s.ManagePort),
-		"--prealloc-size", strconv.Itoa(s.poolGB), "--minimal-allocate-size", "64",
+		"--prealloc-size", strconv.Itoa(s.poolGB), "--minimal-allocate-size", strconv.Itoa(s.blockKB),
 		"--log-level", "warning", "--link-type", "IB")
 	cmd.Env = append(cmd.Environ(), "PYTHONPATH="+s.deps, "LD_LIBRARY_PATH="+s.stubs,
 		"LD_PRELOAD="+filepath.Join(s.stubs, "libbind.so"))
