@@ -147,6 +147,20 @@ func TestNewProjectsPassTheirOwnCheck(t *testing.T) {
 	}
 }
 
+// What a vendor publishes: the card and the attestation.
+func TestNewProjectHasACard(t *testing.T) {
+	s := newStranger(t)
+	dir := filepath.Join(t.TempDir(), "acme")
+	s.run(t.TempDir(), "sixcall new acme --dir "+dir)
+	s.run(dir, "make card LEVEL=1 PREFIX="+s.prefix)
+	card, err := os.ReadFile(filepath.Join(dir, "CARD.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(card), "| B01 | roundtrip | PASS |")
+	sum, err := conformance.VerifyFile("", filepath.Join(dir, "build", "lib", "libsixcall_acme.so"), 1, false)
+	require.NoError(t, err)
+	require.Len(t, sum, 64)
+}
+
 // The sanitizer twins are built on demand, and the checks find and use them.
 func TestNewProjectHasSanitizerTwins(t *testing.T) {
 	s := newStranger(t)

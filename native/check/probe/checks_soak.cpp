@@ -118,6 +118,7 @@ PROBE_CHECK(K02) {
 
 PROBE_CHECK(K03) {
   const sixcall_api* api = Load();
+  Session steady(api);  // is there while others come and go
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> cycles{0};
   std::thread churn([&] {
@@ -127,8 +128,7 @@ PROBE_CHECK(K03) {
       cycles.fetch_add(1);
     }
   });
-  Session s(api);
-  Figure("batches", static_cast<double>(RandomLoad(s, Steady("steady", SoakMs()))));
+  Figure("batches", static_cast<double>(RandomLoad(steady, Steady("steady", SoakMs()))));
   stop.store(true);
   churn.join();
   Figure("cycles", static_cast<double>(cycles.load()));
