@@ -49,8 +49,8 @@ type Backend struct {
 	log     *zap.Logger
 	timeout time.Duration // of reads
 	quiet   engine.Throttle
-	asZero  bool          // keys of worker 0 stand for this worker's
-	sync    bool          // use ExistsSync
+	asZero  bool // keys of worker 0 stand for this worker's
+	sync    bool // use ExistsSync
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
