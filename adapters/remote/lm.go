@@ -30,6 +30,9 @@ const (
 	lmRequest = 36 + lmKeySize
 	lmReply   = 36
 
+	// lmNoKey stands where a request is about no key: the server reads one anyway.
+	lmNoKey = "sixcall@1@0@0@half"
+
 	lmConnections = 4
 	lmDialTimeout = 5 * time.Second
 )
@@ -106,13 +109,13 @@ func (l *lm) request(command int32, key string, h *engine.Header) ([]byte, error
 	if len(key) > lmKeySize {
 		return nil, fmt.Errorf("the key has %d bytes, lm:// has room for %d: %s", len(key), lmKeySize, key)
 	}
+	if h == nil { // what LMCache sends where there is no object
+		h = &engine.Header{Format: engine.KV2LTD, DTypes: []engine.DType{engine.Float16}, Shapes: []engine.Shape{{}}}
+	}
 	// The numbers of a request are those of a header with the location between.
-	numbers := make([]byte, 28)
-	if h != nil {
-		var err error
-		if numbers, err = h.Append(nil); err != nil {
-			return nil, err
-		}
+	numbers, err := h.Append(nil)
+	if err != nil {
+		return nil, err
 	}
 	out := binary.LittleEndian.AppendUint32(nil, uint32(command))
 	out = append(out, numbers[:12]...)
@@ -196,7 +199,7 @@ func (l *lm) Put(ctx context.Context, key engine.Key, obj *engine.Object) error 
 	if err != nil {
 		return err
 	}
-	health, _ := l.request(lmHealth, "", nil)
+	health, _ := l.request(lmHealth, lmNoKey, nil)
 	return l.do(ctx, func(conn net.Conn) error {
 		buffers := net.Buffers{request, obj.Bytes(), health}
 		if _, err := buffers.WriteTo(conn); err != nil {
@@ -212,7 +215,7 @@ func (l *lm) Put(ctx context.Context, key engine.Key, obj *engine.Object) error 
 
 // Ping implements [Pinger].
 func (l *lm) Ping(ctx context.Context) (code int, err error) {
-	request, _ := l.request(lmHealth, "", nil)
+	request, _ := l.request(lmHealth, lmNoKey, nil)
 	err = l.do(ctx, func(conn net.Conn) error {
 		if _, err := conn.Write(request); err != nil {
 			return err

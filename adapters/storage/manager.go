@@ -21,6 +21,10 @@ type Options struct {
 	// WriteBack copies what other backends have into the CPU cache when it is read,
 	// if that cache is on.
 	WriteBack bool
+	// RetrieveLocations restricts lookups and reads that name no backend to these;
+	// none means all. StoreLocation does so with stores.
+	RetrieveLocations []string
+	StoreLocation     string
 	// Timeout bounds each read and each wait for memory. Default 10s.
 	Timeout time.Duration
 	Logger  *zap.Logger // default: discard
@@ -141,6 +145,14 @@ func (m *Manager) active(locations []string) (out []named) {
 	return out
 }
 
+// readers returns the backends that a read asks.
+func (m *Manager) readers(locations []string) []named {
+	if len(locations) == 0 {
+		locations = m.opts.RetrieveLocations
+	}
+	return m.active(locations)
+}
+
 func (m *Manager) complain(op string, n named, err error) {
 	if ok, more := m.quiet.Pass(n.name + " " + op); ok {
 		m.opts.Logger.Warn("storage backend failed", zap.String("backend", n.name), zap.String("operation", op), zap.Error(err), zap.Int("not_shown", more))
@@ -157,7 +169,7 @@ func only(location string) []string {
 
 // Contains returns the name of the first backend that has key, "" if none has.
 func (m *Manager) Contains(ctx context.Context, key engine.Key, searchRange []string, pin bool) string {
-	for _, n := range m.active(searchRange) {
+	for _, n := range m.readers(searchRange) {
 		ok, err := n.b.Contains(ctx, key, pin)
 		if err != nil {
 			m.complain("contains", n, err)
@@ -177,7 +189,7 @@ type Bucket struct {
 
 // BatchedContains returns how many of the leading keys are there, and where.
 func (m *Manager) BatchedContains(ctx context.Context, keys []engine.Key, searchRange []string, pin bool) (total int, buckets []Bucket) {
-	for _, n := range m.active(searchRange) {
+	for _, n := range m.readers(searchRange) {
 		if total == len(keys) {
 			break
 		}
@@ -208,6 +220,9 @@ func (m *Manager) BatchedPut(ctx context.Context, keys []engine.Key, objs []*eng
 	}
 	if len(keys) != len(objs) {
 		return fmt.Errorf("%d keys and %d objects, want as many of one as of the other", len(keys), len(objs))
+	}
+	if location == "" {
+		location = m.opts.StoreLocation
 	}
 	var errs []error
 	for _, n := range m.active(only(location)) {
@@ -275,7 +290,7 @@ func (m *Manager) get(ctx context.Context, keys []engine.Key, location string) (
 	for i := range left {
 		left[i] = i
 	}
-	for _, n := range m.active(only(location)) {
+	for _, n := range m.readers(only(location)) {
 		if len(left) == 0 {
 			break
 		}

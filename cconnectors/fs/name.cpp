@@ -113,6 +113,36 @@ void AddText(Writer& out, std::string_view text) {
   }
 }
 
+constexpr std::string_view kEscapes[] = {"%2D", "%25", std::string_view("%00")};
+
+bool HasEscape(std::string_view text) {
+  for (const std::string_view escape : kEscapes) {
+    if (text.find(escape) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+bool StartsWith(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
+
+/// Whether LMCache's remote connector gives the key a name of its own: '/' as -SEP-,
+/// and all else, '%' of a tag too, as it is. What could be taken for an escape could not
+/// be told from one.
+bool IsRemotePlain(std::string_view text) {
+  return text.find('\0') == std::string_view::npos && text.find("-SEP-") == std::string_view::npos &&
+         text.find("-SEP/") == std::string_view::npos && !HasEscape(text) && !StartsWith(text, kOther) && !StartsWith(text, kLong);
+}
+
+void AddRemote(Writer& out, std::string_view key) {
+  if (!IsRemotePlain(key)) return AddText(out, key);
+  for (const char c : key) {
+    if (c == '/') {
+      out.Add(kSlash);
+    } else {
+      out.Add(c);
+    }
+  }
+}
+
 bool NameL2(const L2Key& key, Layout layout, Writer& out) {
   AddText(out, key.model);
   out.Add(!key.negative ? "@0x" : layout == Layout::kFs ? "@-0x" : "@0x-");
@@ -175,7 +205,14 @@ bool Unescape(std::string_view text, bool slashes, std::string* out) {
   return true;
 }
 
-bool StartsWith(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
+/// Undoes -SEP- alone, as in a name that has no escape.
+void UnescapeSlashes(std::string_view text, std::string* out) {
+  while (!text.empty()) {
+    const bool slash = StartsWith(text, kSlash);
+    *out += slash ? '/' : text[0];
+    text.remove_prefix(slash ? kSlash.size() : 1);
+  }
+}
 
 }  // namespace
 
@@ -191,7 +228,7 @@ FileName Names::Of(std::string_view key) const {
   bool fits;
   L2Key parts;
   if (layout_ == Layout::kRemote) {
-    AddText(out, key);
+    AddRemote(out, key);
     fits = out.Finish();
   } else if (ParseL2(key, &parts)) {
     fits = NameL2(parts, layout_, out);
@@ -211,7 +248,10 @@ Names::Kind Names::Parse(std::string_view name, std::string* key) const {
     return stem.size() == 32 && IsLowerHex(stem) ? Kind::kLong : Kind::kForeign;
   }
   bool ok;
-  if (layout_ == Layout::kRemote) {
+  if (layout_ == Layout::kRemote && !HasEscape(stem)) {
+    UnescapeSlashes(stem, key);
+    ok = true;
+  } else if (layout_ == Layout::kRemote) {
     ok = Unescape(stem, true, key);
   } else if (StartsWith(stem, kOther)) {
     ok = Unescape(stem.substr(kOther.size()), false, key);

@@ -1,18 +1,20 @@
-// Package rows holds the test of docs/l2-rows.md: every row of the contract names
-// tests, and they exist.
+// Package rows holds the tests of docs/l2-rows.md and docs/host-rows.md: every row of
+// a contract names tests, and they exist.
 package rows
 
 import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-const contractRows = 125
+// The contracts and how many rows they have.
+var contracts = map[string]int{"l2-rows.md": 125, "host-rows.md": 136}
 
 var (
 	line    = regexp.MustCompile(`^\| (\d+) \| .+ \| (.+) \|$`)
@@ -22,29 +24,34 @@ var (
 
 func TestEveryRowNamesTestsThatExist(t *testing.T) {
 	root := filepath.Join("..", "..")
-	text, err := os.ReadFile(filepath.Join(root, "docs", "l2-rows.md"))
-	require.NoError(t, err)
 	cpp := read(t, filepath.Join(root, "native", "test", "helper", "*.cpp"))
-	rows := 0
-	for _, l := range strings.Split(string(text), "\n") {
-		m := line.FindStringSubmatch(l)
-		if m == nil {
-			continue
-		}
-		rows++
-		named := 0
-		for _, g := range goTest.FindAllStringSubmatch(m[2], -1) {
-			named++
-			source := read(t, filepath.Join(root, filepath.FromSlash(g[1]), "*_test.go"))
-			require.Contains(t, source, "func "+g[2]+"(t *testing.T)", "row %s", m[1])
-		}
-		for _, c := range cppTest.FindAllStringSubmatch(m[2], -1) {
-			named++
-			require.Regexp(t, `TEST(_F|_P)?\(`+c[1]+`, *`+c[2]+`\)`, cpp, "row %s", m[1])
-		}
-		require.Positive(t, named, "row %s names no test", m[1])
+	for name, want := range contracts {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join(root, "docs", name))
+			require.NoError(t, err)
+			rows := 0
+			for _, l := range strings.Split(string(text), "\n") {
+				m := line.FindStringSubmatch(l)
+				if m == nil {
+					continue
+				}
+				rows++
+				require.Equal(t, strconv.Itoa(rows), m[1], "rows are in order, each once")
+				named := 0
+				for _, g := range goTest.FindAllStringSubmatch(m[2], -1) {
+					named++
+					source := read(t, filepath.Join(root, filepath.FromSlash(g[1]), "*_test.go"))
+					require.Contains(t, source, "func "+g[2]+"(t *testing.T)", "row %s", m[1])
+				}
+				for _, c := range cppTest.FindAllStringSubmatch(m[2], -1) {
+					named++
+					require.Regexp(t, `TEST(_F|_P)?\(`+c[1]+`, *`+c[2]+`\)`, cpp, "row %s", m[1])
+				}
+				require.Positive(t, named, "row %s names no test", m[1])
+			}
+			require.Equal(t, want, rows)
+		})
 	}
-	require.Equal(t, contractRows, rows)
 }
 
 func read(t *testing.T, pattern string) string {

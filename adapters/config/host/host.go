@@ -93,7 +93,8 @@ func (h *Host) problem(err error) {
 
 func (h *Host) build(ctx, life context.Context) (err error) {
 	o, c := h.opts, &h.opts.Config.Config
-	mo := storage.Options{Metadata: o.Metadata, WriteBack: c.LocalCPU, Timeout: c.BlockingTimeout, Logger: o.Logger}
+	mo := storage.Options{Metadata: o.Metadata, WriteBack: c.LocalCPU, Timeout: c.BlockingTimeout, Logger: o.Logger,
+		RetrieveLocations: c.RetrieveLocations, StoreLocation: c.StoreLocation}
 	if c.MaxLocalCPUSize > 0 && !o.Metadata.Scheduler() {
 		if mo.CPU, err = storage.NewCPU(h.arena, int64(c.MaxLocalCPUSize*gib), c.CachePolicy, c.LocalCPU); err != nil {
 			return err

@@ -365,3 +365,19 @@ extra_config:
 	require.NoError(t, err)
 	require.NotEmpty(t, entries)
 }
+
+func TestLocationsOfTheConfiguration(t *testing.T) {
+	w := read(t, "retrieve_locations: [RemoteBackend-b]\nstore_location: RemoteBackend-a\nremote_storage_plugins: [a, b]\nextra_config: {remote_storage_plugin.a.module_path: mod, remote_storage_plugin.a.class_name: C, remote_storage_plugin.b.module_path: mod, remote_storage_plugin.b.class_name: C}\n")
+	require.NoError(t, w.remotes.Register("mod", "C", class("C")))
+	h := w.start(t)
+	require.NoError(t, h.Manager.BatchedPut(ctx, keys(1, 2), []*engine.Object{object(t, h, 1)}, ""))
+	a := backend(t, h, "RemoteBackend-a")
+	eventually(t, func() bool { ok, _ := a.Contains(ctx, key(1), false); return ok })
+	require.Zero(t, h.Manager.CPU().Keys(), "stored in one place")
+	require.Empty(t, h.Manager.Contains(ctx, key(1), nil, false), "and looked for in another")
+	require.Equal(t, "RemoteBackend-a", h.Manager.Contains(ctx, key(1), []string{"RemoteBackend-a"}, false))
+	put(t, h, backend(t, h, "RemoteBackend-b"), 2)
+	o, where := h.Manager.Get(ctx, key(2), "")
+	require.Equal(t, "RemoteBackend-b", where)
+	same(t, h, 2, o)
+}

@@ -59,6 +59,9 @@ TEST(FsName, OfNegativeRanksHasTwoForms) {
 TEST(FsName, OfTheRemoteConnectorIsTheKeysText) {
   EXPECT_EQ(NameOf("vllm@meta/llama@1@0@abc@bfloat16", Layout::kRemote), "vllm@meta-SEP-llama@1@0@abc@bfloat16.data");
   EXPECT_EQ(NameOf("a-SEP-b", Layout::kRemote), "a%2DSEP%2Db.data");
+  EXPECT_EQ(NameOf("org/m@1@0@abc@bfloat16@u%b", Layout::kRemote), "org-SEP-m@1@0@abc@bfloat16@u%b.data");
+  EXPECT_EQ(NameOf("m@u%25", Layout::kRemote), "m@u%2525.data");
+  EXPECT_EQ(NameOf("%long-x", Layout::kRemote), "%25long%2Dx.data");
   EXPECT_EQ(NameOf(".", Layout::kRemote), "..data");
 }
 
