@@ -14,7 +14,7 @@ from sixcall import abi, search
 from sixcall.errors import Error
 
 LIBRARY_ENV = "SIXCALL_LIBRARY"
-_INTERFACE = 1  # of adapters/capi/python.c
+_INTERFACE = 2  # of adapters/capi/python.c
 
 LOOKUP, LOAD, STORE = 0, 1, 2
 STATUS, USAGE, LIST, START_EVENTS, SET_IDENTITY = 1, 2, 3, 4, 5
