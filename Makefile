@@ -41,6 +41,17 @@ cpp: deps-build
 $(BUILD)/sixcall:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/sixcall
 
+# The bridge for hosts in Python.
+.PHONY: capi
+capi: $(BUILD)/capi/libsixcall.so
+.PHONY: $(BUILD)/capi/libsixcall.so
+$(BUILD)/capi/libsixcall.so: deps-build
+	CGO_ENABLED=1 $(GO) build -trimpath -ldflags='-s -w' -buildmode=c-shared -o $@ ./adapters/capi
+
+.PHONY: wheel
+wheel: cpp capi ## the Python package with the bridge, the worker and the connectors, in build/wheel
+	python3 adapters/python/build_wheel.py $(BUILD)/wheel $(BUILD)/capi/libsixcall.so $(BUILD)/cpp/bin/sixcall-worker $(BUILD)/cpp/lib
+
 .PHONY: install
 PREFIX ?= /usr/local
 install: build ## install the command, headers and connectors below PREFIX (default /usr/local)

@@ -52,14 +52,26 @@ func find(handle uint64) *adapter {
 	return adapters.open[handle]
 }
 
-// open makes the adapter of one --l2-adapter value. l1 is the host's memory, nil when
-// it is not known.
+// request is what the host asks for.
+type request struct {
+	Adapter    json.RawMessage `json:"adapter"`     // an --l2-adapter value
+	SearchPath []string        `json:"search_path"` // folders with connectors
+	Worker     string          `json:"worker"`      // the worker program, "" = search it
+}
+
+// open makes an adapter. l1 is the host's memory, nil when it is not known.
 func open(text string, l1 []byte) (handle uint64, a *adapter, err error) {
-	values, err := config.ParseL2Adapters([]string{text})
+	var r request
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return 0, nil, &kv.Error{Op: "open", Code: kv.Invalid, Err: err}
+	}
+	values, err := config.ParseL2Adapters([]string{string(r.Adapter)})
 	if err != nil {
 		return 0, nil, &kv.Error{Op: "open", Code: kv.Config, Err: err}
 	}
-	built, err := config.Builder{Logger: newLogger(), HostMemory: l1}.BuildPolled(context.Background(), values[0])
+	useWorker(&values[0], r.Worker)
+	builder := config.Builder{Logger: newLogger(), HostMemory: l1, SearchPath: r.SearchPath}
+	built, err := builder.BuildPolled(context.Background(), values[0])
 	if err != nil {
 		return 0, nil, err
 	}
@@ -72,6 +84,16 @@ func open(text string, l1 []byte) (handle uint64, a *adapter, err error) {
 	adapters.last++
 	adapters.open[adapters.last] = a
 	return adapters.last, a, nil
+}
+
+// useWorker names the worker program where the configuration does not.
+func useWorker(cfg *config.L2Adapter, program string) {
+	if cfg.NativePlugin != nil && cfg.NativePlugin.Worker.Program == "" {
+		cfg.NativePlugin.Worker.Program = program
+	}
+	if cfg.FaultInject != nil && cfg.FaultInject.Inner != nil {
+		useWorker(cfg.FaultInject.Inner, program)
+	}
 }
 
 // newLogger writes to standard error, as LMCache does; SIXCALL_LOG_LEVEL is one of

@@ -45,7 +45,7 @@ static struct {
 } py;
 
 /* Changes with every change of these functions; the Python side compares it. */
-#define INTERFACE 1
+#define INTERFACE 2
 
 static __thread sixcall_error last;
 static int forked;

@@ -76,7 +76,58 @@ func TestPackage(t *testing.T) {
 
 func TestLMCache(t *testing.T) {
 	folders, library := lmcache(t), bridge(t)
-	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server"} {
+	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote"} {
 		t.Run(module, func(t *testing.T) { python(t, library, module, folders...) })
 	}
+}
+
+func TestWheel(t *testing.T) {
+	library, connectors := bridge(t), t.TempDir()
+	for _, name := range []string{"mem", "fs"} {
+		path := servers.Connector(t, name)
+		require.NoError(t, copyFile(path, filepath.Join(connectors, filepath.Base(path))), "%s", path)
+	}
+	python := servers.Program(t, "python3.11", "python3")
+	worker := os.Getenv("SIXCALL_WORKER")
+	if _, err := os.Stat(worker); err != nil {
+		servers.Require(t, "the worker is not built: %v", err)
+	}
+	run := func(env []string, name string, args ...string) string {
+		cmd := exec.Command(name, args...)
+		cmd.Env = env
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s %v: %s", name, args, out)
+		return strings.TrimSpace(string(out))
+	}
+	out := t.TempDir()
+	wheel := run(nil, python, "build_wheel.py", out, library, worker, connectors)
+	require.Regexp(t, `^sixcall-[0-9.]+-py3-none-manylinux_2_\d+_x86_64\.whl$`, filepath.Base(wheel))
+	before, err := os.ReadFile(wheel)
+	require.NoError(t, err)
+	run(nil, python, "build_wheel.py", out, library, worker, connectors)
+	again, err := os.ReadFile(wheel)
+	require.NoError(t, err)
+	require.Equal(t, before, again, "the same input gives the same bytes")
+
+	venv := filepath.Join(t.TempDir(), "venv")
+	run(os.Environ(), python, "-m", "venv", venv)
+	run(os.Environ(), filepath.Join(venv, "bin", "pip"), "install", "--quiet", "--no-index", "--disable-pip-version-check", wheel)
+	// No compiler, no settings, not the source tree.
+	program, err := filepath.Abs("tests/installed.py")
+	require.NoError(t, err)
+	copied := filepath.Join(t.TempDir(), "installed.py")
+	text, err := os.ReadFile(program)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(copied, text, 0o600))
+	clean := []string{"PATH=" + filepath.Join(venv, "bin"), "HOME=" + t.TempDir()}
+	require.Contains(t, run(clean, filepath.Join(venv, "bin", "python"), "-I", copied), "installed")
+}
+
+// copyFile copies a file, with the rights of a library.
+func copyFile(from, to string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, 0o755)
 }

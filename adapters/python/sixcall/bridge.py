@@ -14,7 +14,7 @@ from sixcall import abi, search
 from sixcall.errors import Error
 
 LIBRARY_ENV = "SIXCALL_LIBRARY"
-_INTERFACE = 1  # of adapters/capi/python.c
+_INTERFACE = 2  # of adapters/capi/python.c
 
 LOOKUP, LOAD, STORE = 0, 1, 2
 STATUS, USAGE, LIST, START_EVENTS, SET_IDENTITY = 1, 2, 3, 4, 5
@@ -63,11 +63,21 @@ def other_go_runtime(own: str = "") -> str:
 
 def _find() -> str:
     tried = []
-    for path in (os.environ.get(LIBRARY_ENV, ""), os.path.join(search.package_folder(), "lib", "libsixcall.so")):
+    named = "" if search.raised_privileges() else os.environ.get(LIBRARY_ENV, "")
+    for path in (named, os.path.join(search.package_folder(), "lib", "libsixcall.so")):
         if path and os.path.isfile(path):
             return os.path.realpath(path)
         tried.append(repr(path) if path else f"{LIBRARY_ENV}: not set")
     raise Error("load", "libsixcall.so", abi.E_CONFIG, f"it is in none of the places tried: {'; '.join(tried)}")
+
+
+def _places() -> dict:
+    """Where connectors and the worker are: what the environment names, then what came
+    with this package. Go sees the environment of the process's start only."""
+    environment = {} if search.raised_privileges() else os.environ
+    folders = [f for f in environment.get(search.SEARCH_PATH_ENV, "").split(os.pathsep) if os.path.isabs(f)]
+    worker = environment.get("SIXCALL_WORKER") or os.path.join(search.package_folder(), "bin", "sixcall-worker")
+    return {"search_path": [*folders, search.bundled_folder()], "worker": worker if os.path.exists(worker) else ""}
 
 
 class Bridge:
@@ -78,13 +88,6 @@ class Bridge:
         if other:
             raise Error("load", path, abi.E_CONFIG, f"{other!r} has a Go runtime and is loaded already: {_WAY_OUT}")
         self.path = path
-        # A worker and connectors beside the library serve it, unless others are named.
-        for variable, place in (
-            ("SIXCALL_WORKER", os.path.join(search.package_folder(), "bin", "sixcall-worker")),
-            (search.SEARCH_PATH_ENV, search.bundled_folder()),
-        ):
-            if not os.environ.get(variable) and os.path.exists(place):
-                os.environ[variable] = place
         # PyDLL keeps the interpreter's lock: calls that do not wait, with Python's
         # objects. CDLL gives it up: calls that wait.
         held, free = ctypes.PyDLL(path), ctypes.CDLL(path)
@@ -120,7 +123,7 @@ class Bridge:
     def open(self, config: dict, l1: int = 0, l1_len: int = 0) -> tuple[int, list[int]]:
         """Opens an adapter and returns its handle and its three event fds."""
         fds = (ctypes.c_int32 * 3)()
-        encoded = json.dumps(config).encode()
+        encoded = json.dumps({"adapter": config, **_places()}).encode()
         handle = self._open(encoded, len(encoded), l1, l1_len, ctypes.addressof(fds))
         if not handle:
             raise self.error("open", str(config.get("module_path") or config.get("type")))

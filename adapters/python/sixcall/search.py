@@ -65,9 +65,14 @@ def find(connector: str) -> str:
     raise Error("find", connector, E_CONFIG, f"no {name} in any of the {len(tried)} places tried: {'; '.join(tried)}")
 
 
+def raised_privileges() -> bool:
+    """Whether the environment must not direct this process."""
+    return os.geteuid() != os.getuid() or os.getegid() != os.getgid()
+
+
 def _places():
     """Yields (folder, "") for each place to search and ("", reason) for each that is not."""
-    if os.geteuid() != os.getuid() or os.getegid() != os.getgid():
+    if raised_privileges():
         yield "", f"{SEARCH_PATH_ENV} and the home folder: ignored, the process runs with another user's rights"
     else:
         value = os.environ.get(SEARCH_PATH_ENV, "")

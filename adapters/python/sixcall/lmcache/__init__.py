@@ -10,6 +10,8 @@ _HOME = {
     "NativeConnector": "sixcall.lmcache.native",
     "L2Adapter": "sixcall.lmcache.adapter",
     "L2AdapterConfig": "sixcall.lmcache.config",
+    "SixcallConnectorAdapter": "sixcall.lmcache.remote",
+    "SixcallConnector": "sixcall.lmcache.remote",
 }
 
 __all__ = list(_HOME)
