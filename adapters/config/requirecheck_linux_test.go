@@ -81,6 +81,7 @@ func TestRequireCheck(t *testing.T) {
 
 			data, err := os.ReadFile(library)
 			require.NoError(t, err)
+			require.NoError(t, os.Remove(library)) // the old one stays mapped in this process
 			require.NoError(t, os.WriteFile(library, append(data, 0), 0o755))
 			require.ErrorContains(t, openWithCheck(t, library, members), "the attestation is for another file")
 		})
