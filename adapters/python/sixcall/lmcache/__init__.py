@@ -12,6 +12,7 @@ _HOME = {
     "L2AdapterConfig": "sixcall.lmcache.config",
     "SixcallConnectorAdapter": "sixcall.lmcache.remote",
     "SixcallConnector": "sixcall.lmcache.remote",
+    "SixcallStorage": "sixcall.lmcache.storage",
 }
 
 __all__ = list(_HOME)
