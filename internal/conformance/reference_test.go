@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sixcall/sixcall/bridge/worker"
 	"github.com/sixcall/sixcall/internal/conformance"
 	"github.com/sixcall/sixcall/internal/servers"
 )
@@ -78,6 +79,45 @@ func TestReferenceConnectorsPassEverything(t *testing.T) {
 	}
 }
 
+// bundledConnectors say what the bundled connectors are checked with.
+var bundledConnectors = map[string]func(t *testing.T, opts *conformance.Options){
+	"mem": func(t *testing.T, opts *conformance.Options) {
+		opts.StallParams = params(t, map[string]any{"read_latency_us": 60_000_000, "write_latency_us": 60_000_000})
+	},
+	"fs": func(t *testing.T, opts *conformance.Options) {
+		opts.Params = params(t, map[string]any{"base_path": t.TempDir()})
+		opts.OtherParams = params(t, map[string]any{"base_path": t.TempDir()})
+	},
+	"redis": func(t *testing.T, opts *conformance.Options) {
+		server := servers.StartRedis(t, servers.RedisOptions{})
+		opts.Params = params(t, map[string]any{"host": "127.0.0.1", "port": server.Port})
+		opts.OtherParams = params(t, map[string]any{"database": 1})
+		opts.Endpoint, opts.EndpointParam = server.Addr(), []string{"host", "port"}
+		opts.Fixture = conformance.Fixture{
+			Pause:  fmt.Sprintf("kill -STOP %d", server.Pid()),
+			Resume: fmt.Sprintf("kill -CONT %d", server.Pid()),
+		}
+	},
+	"infinistore": func(t *testing.T, opts *conformance.Options) {
+		server := servers.StartInfiniStoreBlocks(t, 4, 16) // B09 stores 100,000 small values
+		opts.Params = params(t, map[string]any{"host": "127.0.0.1", "port": server.Port})
+		opts.Endpoint, opts.EndpointParam = fmt.Sprintf("127.0.0.1:%d", server.Port), []string{"host", "port"}
+	},
+	"nixl": func(t *testing.T, opts *conformance.Options) {
+		opts.Params = params(t, map[string]any{"base_path": t.TempDir(), "library": servers.Deps(t, "nixl")})
+		opts.OtherParams = params(t, map[string]any{"base_path": t.TempDir()})
+	},
+	"mooncake": func(t *testing.T, opts *conformance.Options) {
+		m := servers.StartMooncake(t, servers.MooncakeOptions{SegmentMB: 1024})
+		// A stored value can be written over only with these; see the README.
+		opts.Params = params(t, map[string]any{"master_server_address": m.Address, "local_hostname": "127.0.0.1", "library": m.Library(),
+			"preload": []string{m.CUDAStub()}, "existing": "replace", "force_remove": true, "library_log": "none"})
+		opts.Env = append(opts.Env, m.Environment()...)
+		const theirs = "Mooncake's library, not the connector; it runs in a worker by default"
+		opts.Waive = map[string]string{"T01": theirs, "T09": theirs, "X01": theirs, "N05": "a probe with LeakSanitizer cannot load Mooncake's library"}
+	},
+}
+
 // The bundled connectors: level 2 in short in this run, the level of $SIXCALL_CHECK_LEVEL in `make check-connectors`.
 func TestBundledConnectorsPass(t *testing.T) {
 	t.Parallel()
@@ -90,43 +130,7 @@ func TestBundledConnectorsPass(t *testing.T) {
 		level, err = strconv.Atoi(text)
 		require.NoError(t, err)
 	}
-	for name, setup := range map[string]func(t *testing.T, opts *conformance.Options){
-		"mem": func(t *testing.T, opts *conformance.Options) {
-			opts.StallParams = params(t, map[string]any{"read_latency_us": 60_000_000, "write_latency_us": 60_000_000})
-		},
-		"fs": func(t *testing.T, opts *conformance.Options) {
-			opts.Params = params(t, map[string]any{"base_path": t.TempDir()})
-			opts.OtherParams = params(t, map[string]any{"base_path": t.TempDir()})
-		},
-		"redis": func(t *testing.T, opts *conformance.Options) {
-			server := servers.StartRedis(t, servers.RedisOptions{})
-			opts.Params = params(t, map[string]any{"host": "127.0.0.1", "port": server.Port})
-			opts.OtherParams = params(t, map[string]any{"database": 1})
-			opts.Endpoint, opts.EndpointParam = server.Addr(), []string{"host", "port"}
-			opts.Fixture = conformance.Fixture{
-				Pause:  fmt.Sprintf("kill -STOP %d", server.Pid()),
-				Resume: fmt.Sprintf("kill -CONT %d", server.Pid()),
-			}
-		},
-		"infinistore": func(t *testing.T, opts *conformance.Options) {
-			server := servers.StartInfiniStoreBlocks(t, 4, 16) // B09 stores 100,000 small values
-			opts.Params = params(t, map[string]any{"host": "127.0.0.1", "port": server.Port})
-			opts.Endpoint, opts.EndpointParam = fmt.Sprintf("127.0.0.1:%d", server.Port), []string{"host", "port"}
-		},
-		"nixl": func(t *testing.T, opts *conformance.Options) {
-			opts.Params = params(t, map[string]any{"base_path": t.TempDir(), "library": servers.Deps(t, "nixl")})
-			opts.OtherParams = params(t, map[string]any{"base_path": t.TempDir()})
-		},
-		"mooncake": func(t *testing.T, opts *conformance.Options) {
-			m := servers.StartMooncake(t, servers.MooncakeOptions{SegmentMB: 1024})
-			// A stored value can be written over only with these; see the README.
-			opts.Params = params(t, map[string]any{"master_server_address": m.Address, "local_hostname": "127.0.0.1", "library": m.Library(),
-				"preload": []string{m.CUDAStub()}, "existing": "replace", "force_remove": true, "library_log": "none"})
-			opts.Env = append(opts.Env, m.Environment()...)
-			const theirs = "Mooncake's library, not the connector; it runs in a worker by default"
-			opts.Waive = map[string]string{"T01": theirs, "T09": theirs, "X01": theirs, "N05": "a probe with LeakSanitizer cannot load Mooncake's library"}
-		},
-	} {
+	for name, setup := range bundledConnectors {
 		if level < conformance.Strict && name != "fs" && name != "redis" {
 			continue // mem is one of the references above, and the others take longer than this run may
 		}
@@ -144,6 +148,25 @@ func TestBundledConnectorsPass(t *testing.T) {
 			report := run(t, opts)
 			require.False(t, report.Failed(), report.Terminal())
 			require.False(t, report.Broken(), report.Terminal())
+		})
+	}
+}
+
+// Every bundled connector says the same in a host's process and in a worker.
+func TestBundledConnectorsAreTheSameInAWorker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("about C++")
+	}
+	if _, err := worker.FindProgram(""); err != nil {
+		servers.Require(t, "`make cpp` builds sixcall-worker: %v", err)
+	}
+	for name, setup := range bundledConnectors {
+		t.Run(name, func(t *testing.T) {
+			opts := quick(servers.Connector(t, name))
+			setup(t, &opts)
+			opts.Only, opts.Limit, opts.Waive = []string{"V02"}, time.Minute, nil
+			report := run(t, opts)
+			require.Equal(t, conformance.Pass, report.Results[0].Verdict, report.Terminal())
 		})
 	}
 }
