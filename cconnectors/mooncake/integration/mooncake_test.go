@@ -5,6 +5,7 @@ package mooncake_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -431,4 +432,22 @@ func TestTheLibraryIsFoundOrNamed(t *testing.T) {
 	d := startDriver(t, m, "SIXCALL_MOONCAKE_LIBRARY="+m.Library())
 	a = d.do(`open 20000 %s,"preload":[%q]}`, address, m.CUDAStub())
 	require.Zero(t, a.RC, a.Error)
+}
+
+// TestBesideThePlainLibrary is the benchmark; SIXCALL_MOONCAKE_BENCH names the
+// program, mooncake_bench of a C++ build.
+func TestBesideThePlainLibrary(t *testing.T) {
+	program := os.Getenv("SIXCALL_MOONCAKE_BENCH")
+	if program == "" {
+		t.Skip("SIXCALL_MOONCAKE_BENCH is not set")
+	}
+	m := servers.StartMooncake(t, servers.MooncakeOptions{SegmentMB: 2048})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, "--connector", servers.Connector(t, "mooncake"), "--library", m.Library(),
+		"--master", m.Address, "--preload", m.CUDAStub())
+	cmd.Env = append(os.Environ(), m.Environment()...)
+	out, err := cmd.CombinedOutput()
+	t.Logf("\n%s", out)
+	require.NoError(t, err)
 }
