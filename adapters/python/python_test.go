@@ -1,4 +1,4 @@
-//go:build linux && amd64 && !race
+//go:build linux && amd64
 
 // Package python_test runs the tests of the Python package: its own, and those
 // against LMCache's real package.
@@ -31,6 +31,14 @@ func bridge(t *testing.T) string {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return path
+}
+
+// inPython leaves out of short runs what is about Python and takes minutes.
+func inPython(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: minutes, and no Go in them")
+	}
 }
 
 // python runs a module of tests with folders on its path before the package.
@@ -69,12 +77,14 @@ func lmcache(t *testing.T) []string {
 }
 
 func TestPackage(t *testing.T) {
+	inPython(t)
 	for _, module := range []string{"test_abi", "test_search", "test_native"} {
 		t.Run(module, func(t *testing.T) { python(t, "", module) })
 	}
 }
 
 func TestLMCache(t *testing.T) {
+	inPython(t)
 	folders, library := lmcache(t), bridge(t)
 	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote"} {
 		t.Run(module, func(t *testing.T) { python(t, library, module, folders...) })
@@ -82,6 +92,7 @@ func TestLMCache(t *testing.T) {
 }
 
 func TestWheel(t *testing.T) {
+	inPython(t)
 	library, connectors := bridge(t), t.TempDir()
 	for _, name := range []string{"mem", "fs"} {
 		path := servers.Connector(t, name)
