@@ -50,9 +50,9 @@ func (p *Pool) Allocate(l Layout) (*Object, error) {
 	}
 	size := int64(roundUp(n))
 	p.mu.Lock()
-	if p.inUse+size > p.capacity {
+	if inUse := p.inUse; inUse+size > p.capacity {
 		p.mu.Unlock()
-		return nil, fmt.Errorf("%w: %d of %d bytes are in use, %d are needed", ErrNoMemory, p.inUse, p.capacity, size)
+		return nil, fmt.Errorf("%w: %d of %d bytes are in use, %d are needed", ErrNoMemory, inUse, p.capacity, size)
 	}
 	p.inUse += size
 	p.mu.Unlock()
