@@ -435,7 +435,8 @@ func TestTheLibraryIsFoundOrNamed(t *testing.T) {
 }
 
 // TestBesideThePlainLibrary is the benchmark; SIXCALL_MOONCAKE_BENCH names the
-// program, mooncake_bench of a C++ build.
+// program, mooncake_bench of a C++ build, and SIXCALL_MOONCAKE_BENCH_ARGS more words
+// for it.
 func TestBesideThePlainLibrary(t *testing.T) {
 	program := os.Getenv("SIXCALL_MOONCAKE_BENCH")
 	if program == "" {
@@ -444,8 +445,8 @@ func TestBesideThePlainLibrary(t *testing.T) {
 	m := servers.StartMooncake(t, servers.MooncakeOptions{SegmentMB: 2048})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "--connector", servers.Connector(t, "mooncake"), "--library", m.Library(),
-		"--master", m.Address, "--preload", m.CUDAStub())
+	args := []string{"--connector", servers.Connector(t, "mooncake"), "--library", m.Library(), "--master", m.Address, "--preload", m.CUDAStub()}
+	cmd := exec.CommandContext(ctx, program, append(args, strings.Fields(os.Getenv("SIXCALL_MOONCAKE_BENCH_ARGS"))...)...)
 	cmd.Env = append(os.Environ(), m.Environment()...)
 	out, err := cmd.CombinedOutput()
 	t.Logf("\n%s", out)
