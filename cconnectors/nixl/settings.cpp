@@ -96,6 +96,7 @@ Settings ReadSettings(const sixcall::Config& config, sixcall::Options& options) 
 
   options.workers = static_cast<uint32_t>(config.GetUint("workers", 4, 1, 256));
   options.lookup_workers = static_cast<uint32_t>(config.GetUint("lookup_workers", object ? 2 : 1, 1, 64));
+  options.max_inflight = static_cast<uint32_t>(config.GetUint("max_inflight", options.max_inflight, 1, 65536));  // before any agent is made
   options.lazy = config.GetBool("lazy", false);
   options.best_batch = 64;
   options.tile_keys = 32;
