@@ -41,7 +41,7 @@ func TestConversationTraceOverClients(t *testing.T) {
 		requests int // 0 = all
 		adapter  func(t *testing.T) string
 	}{
-		{"mooncake_store", 3000, func(t *testing.T) string {
+		{"mooncake_store", 0, func(t *testing.T) string {
 			needWorker(t)
 			servers.Connector(t, "mooncake")
 			m := servers.StartMooncake(t, servers.MooncakeOptions{SegmentMB: 1024})
@@ -52,7 +52,7 @@ func TestConversationTraceOverClients(t *testing.T) {
 			return object(t, map[string]any{"type": "mooncake_store", "master_server_address": m.Address, "local_hostname": "127.0.0.1",
 				"adapter_params": map[string]any{"library": m.Library(), "preload": []string{m.CUDAStub()}}})
 		}},
-		{"nixl_native, POSIX", 3000, func(t *testing.T) string {
+		{"nixl_native, POSIX", 0, func(t *testing.T) string {
 			needWorker(t)
 			servers.Connector(t, "nixl")
 			return object(t, map[string]any{"type": "nixl_native", "backend": "POSIX", "backend_params": map[string]string{"file_path": onTmpfs(t), "shard_dirs": "true"},
