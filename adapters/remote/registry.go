@@ -2,10 +2,8 @@ package remote
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
-	"sync"
+
+	"github.com/sixcall/sixcall/bridge/engine"
 )
 
 // AdapterFactory makes an adapter; it gets no arguments, as in LMCache.
@@ -17,25 +15,15 @@ type ConnectorFactory func(*ConnectorContext) (any, error)
 
 // Registry knows the connectors and adapters of a program by module path and class
 // name. Safe for concurrent use.
-type Registry struct {
-	mu      sync.RWMutex // guards modules
-	modules map[string]map[string]any
-}
+type Registry struct{ classes engine.Classes[any] }
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return &Registry{modules: map[string]map[string]any{}} }
+func NewRegistry() *Registry { return &Registry{} }
 
 // Register adds a class: an [AdapterFactory], a [ConnectorFactory], or anything else
 // that a configuration may name by mistake and is told so.
 func (r *Registry) Register(modulePath, className string, class any) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case modulePath == "" || className == "" || class == nil:
-		return fmt.Errorf("register %q.%q: module path, class name and class must be given", modulePath, className)
-	case r.modules[modulePath][className] != nil:
-		return fmt.Errorf("class %q of module %q is registered already", className, modulePath)
-	}
+	given := class != nil
 	switch f := class.(type) {
 	case func() ConnectorAdapter:
 		class = AdapterFactory(f)
@@ -44,11 +32,7 @@ func (r *Registry) Register(modulePath, className string, class any) error {
 	case func(*ConnectorContext) (Connector, error):
 		class = ConnectorFactory(func(c *ConnectorContext) (any, error) { return f(c) })
 	}
-	if r.modules[modulePath] == nil {
-		r.modules[modulePath] = map[string]any{}
-	}
-	r.modules[modulePath][className] = class
-	return nil
+	return r.classes.Add(modulePath, className, "class", class, given)
 }
 
 // find returns a class. The error matches [ErrModule] or [ErrClass].
@@ -56,22 +40,12 @@ func (r *Registry) find(modulePath, className string) (any, error) {
 	if r == nil {
 		r = NewRegistry()
 	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	module, ok := r.modules[modulePath]
-	if !ok {
-		return nil, fmt.Errorf("%w: %q; registered: %s", ErrModule, modulePath, names(r.modules))
-	}
-	class, ok := module[className]
-	if !ok {
-		return nil, fmt.Errorf("%w: %q in module %q, which has: %s", ErrClass, className, modulePath, names(module))
+	class, others, found := r.classes.Find(modulePath, className)
+	switch found {
+	case engine.NoModule:
+		return nil, fmt.Errorf("%w: %q; registered: %s", ErrModule, modulePath, others)
+	case engine.NoClass:
+		return nil, fmt.Errorf("%w: %q in module %q, which has: %s", ErrClass, className, modulePath, others)
 	}
 	return class, nil
-}
-
-func names[V any](m map[string]V) string {
-	if len(m) == 0 {
-		return "none"
-	}
-	return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
 }

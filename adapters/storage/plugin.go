@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
 	"strings"
-	"sync"
 
 	"go.uber.org/zap"
 
@@ -44,29 +41,14 @@ var (
 
 // Registry knows the plugins of a program by module path and class name. Safe for
 // concurrent use.
-type Registry struct {
-	mu      sync.RWMutex // guards modules
-	modules map[string]map[string]PluginFactory
-}
+type Registry struct{ factories engine.Classes[PluginFactory] }
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return &Registry{modules: map[string]map[string]PluginFactory{}} }
+func NewRegistry() *Registry { return &Registry{} }
 
 // Register adds a factory under a module path and a class name.
 func (r *Registry) Register(modulePath, className string, f PluginFactory) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case modulePath == "" || className == "" || f == nil:
-		return fmt.Errorf("register %q.%q: module path, class name and factory must be given", modulePath, className)
-	case r.modules[modulePath][className] != nil:
-		return fmt.Errorf("class %q of module %q is registered already", className, modulePath)
-	}
-	if r.modules[modulePath] == nil {
-		r.modules[modulePath] = map[string]PluginFactory{}
-	}
-	r.modules[modulePath][className] = f
-	return nil
+	return r.factories.Add(modulePath, className, "factory", f, f != nil)
 }
 
 // Find returns the factory of that name.
@@ -74,24 +56,14 @@ func (r *Registry) Find(modulePath, className string) (PluginFactory, error) {
 	if r == nil {
 		r = NewRegistry()
 	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	module, ok := r.modules[modulePath]
-	if !ok {
-		return nil, fmt.Errorf("%w: module_path is %q; registered: %s", ErrNotFound, modulePath, names(r.modules))
-	}
-	f, ok := module[className]
-	if !ok {
-		return nil, fmt.Errorf("%w: class_name is %q; module %q has: %s", ErrNotFound, className, modulePath, names(module))
+	f, others, found := r.factories.Find(modulePath, className)
+	switch found {
+	case engine.NoModule:
+		return nil, fmt.Errorf("%w: module_path is %q; registered: %s", ErrNotFound, modulePath, others)
+	case engine.NoClass:
+		return nil, fmt.Errorf("%w: class_name is %q; module %q has: %s", ErrNotFound, className, modulePath, others)
 	}
 	return f, nil
-}
-
-func names[V any](m map[string]V) string {
-	if len(m) == 0 {
-		return "none"
-	}
-	return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
 }
 
 // Make calls the factory and checks what it made. A panic is an error.
