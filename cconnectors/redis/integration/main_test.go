@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sixcall/sixcall/bridge"
+	"github.com/sixcall/sixcall/bridge/bridgetest"
 	"github.com/sixcall/sixcall/bridge/kv"
 	"github.com/sixcall/sixcall/internal/servers"
 	"github.com/sixcall/sixcall/native"
@@ -141,32 +142,12 @@ func buffers(n, size int) []kv.Buffer {
 	return out
 }
 
-func store(t testing.TB, b *bridge.Bridge, ks []kv.Key, vs ...kv.Buffer) {
-	t.Helper()
-	r, err := b.Do(background, bridge.Store, ks, vs)
-	require.NoError(t, err)
-	require.Equal(t, len(ks), r.Bits.Count())
-}
-
-// load returns the bits, and the buffers that were read.
-func load(t testing.TB, b *bridge.Bridge, ks []kv.Key, sizes ...int) (string, []kv.Buffer) {
-	t.Helper()
-	bufs := make([]kv.Buffer, len(sizes))
-	for i, n := range sizes {
-		bufs[i] = make(kv.Buffer, n)
-	}
-	r, err := b.Do(background, bridge.Load, ks, bufs)
-	require.NoError(t, err)
-	return r.Bits.String(), bufs
-}
-
-func lookup(t testing.TB, b *bridge.Bridge, ks ...kv.Key) string {
-	t.Helper()
-	r, err := b.Do(background, bridge.Lookup, ks, nil)
-	require.NoError(t, err)
-	b.Unlock(ks)
-	return r.Bits.String()
-}
+// How tests drive a bridge.
+var (
+	store  = bridgetest.Store
+	load   = bridgetest.Load
+	lookup = bridgetest.Lookup
+)
 
 // works stores and loads, and returns an error while that does not succeed.
 func works(b *bridge.Bridge, from, to int) error {
