@@ -144,14 +144,7 @@ func (b *Bridge) Usage() kv.Usage { return b.index.usage(b.opts.MaxCapacityBytes
 func (b *Bridge) Capacity() int64 { return b.opts.MaxCapacityBytes }
 
 // Unlock takes one pin per key. Keys without a pin are ignored.
-func (b *Bridge) Unlock(keys []kv.Key) {
-	h := b.index.hasher()
-	b.index.mu.Lock()
-	defer b.index.mu.Unlock()
-	for i := range keys {
-		b.index.unpin(h.of(&keys[i]))
-	}
-}
+func (b *Bridge) Unlock(keys []kv.Key) { b.index.unlock(keys) }
 
 // Listen adds a listener; see [Listener].
 func (b *Bridge) Listen(l Listener) { b.events.add(l) }

@@ -125,6 +125,7 @@ func (b *Bridge) completeLocally(s *slot, err error) {
 // finish ends a task whose slots have all completed.
 func (b *Bridge) finish(t *task) {
 	if !t.claim() {
+		b.awaitEarly()
 		b.settleLate(t)
 		b.freeSlots(t, true)
 		b.release(t)
@@ -135,6 +136,13 @@ func (b *Bridge) finish(t *task) {
 		return
 	}
 	b.publish(t)
+}
+
+// awaitEarly waits until whoever has just claimed a task early has finished with
+// its slots.
+func (b *Bridge) awaitEarly() {
+	b.slotMu.Lock()
+	defer b.slotMu.Unlock()
 }
 
 // publish settles a task that nobody answered before and answers it.
@@ -177,17 +185,7 @@ func (b *Bridge) judgeTask(t *task) {
 	if t.internal && !t.trial {
 		return
 	}
-	hard, n, sick := 0, 0, false
-	for _, s := range t.slots {
-		n += len(s.batch.Status)
-		sick = sick || s.rc != kv.OK && s.rc != kv.NoSpace
-		for _, status := range s.batch.Status {
-			if status == kv.StatusError || status == kv.StatusTimeout || status == kv.StatusUnset {
-				hard++
-			}
-		}
-	}
-	b.judged(t, sick || n > 0 && hard == n)
+	b.judged(t, t.sick || t.judged > 0 && t.hard == t.judged)
 }
 
 // judged records a good or a bad end with the breaker of the task's class.
@@ -257,9 +255,9 @@ func (b *Bridge) claimEarly(t *task) bool {
 	if t.res.Kind == Store {
 		b.index.mu.Lock()
 		for _, s := range t.slots {
-			for i := range s.batch.Ends {
-				b.index.taint(s.hashes[i])
-				b.index.hold(s.hashes[i])
+			for _, h := range s.hashed(b.index, t.keys) {
+				b.index.taint(h)
+				b.index.hold(h)
 			}
 		}
 		b.index.mu.Unlock()

@@ -123,10 +123,9 @@ func (b *Bridge) check(kind Kind, keys []kv.Key, bufs []kv.Buffer) error {
 // prepare cuts the task into slots and fills them. Nothing is submitted yet.
 func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 	kind := t.res.Kind
-	if kind == Store || kind == Delete || b.opts.Integrity != IntegrityOff || b.events.listening() {
-		t.keys = append(t.keys, keys...)
-	}
-	keep := b.screen(t, keys, bufs)
+	t.keys = append(t.keys, keys...) // the caller may change its own meanwhile
+	text, longest := textLen(keys)
+	keep := b.screen(t, keys, bufs, longest)
 	n := len(keys)
 	if keep != nil {
 		n = len(keep)
@@ -146,7 +145,10 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 		if s.first, s.keep = first, nil; keep != nil {
 			s.keep = keep[first:last]
 		}
-		if err := s.encode(b.arena, kind.op(), keys[first:last], b.index.hasher(), b.opts.RawKeys, b.lengths(kind)); err != nil {
+		if last-first < len(t.keys) {
+			text, _ = textLen(keys[first:last])
+		}
+		if err := s.encode(b.arena, kind.op(), keys[first:last], text, b.opts.RawKeys, b.lengths(kind)); err != nil {
 			return b.named(kind, err)
 		}
 		s.batch.Ticket, s.batch.MemHandle = s.ticket(), 0
@@ -158,7 +160,7 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 				return err
 			}
 		}
-		b.hide(s)
+		b.hide(t, s)
 	}
 	return b.reserve(t)
 }

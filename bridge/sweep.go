@@ -149,7 +149,10 @@ func (b *Bridge) anyOpen() bool {
 }
 
 // probeKey is what a probe asks for where the connector has no ping.
-var probeKey = []kv.Key{{Model: "sixcall-probe"}}
+var (
+	probeKey     = []kv.Key{{Model: "sixcall-probe"}}
+	probeText, _ = textLen(probeKey)
+)
 
 // probe asks a connector whose lookups are stopped for a sign of life, so that
 // it comes back without a caller who waits for the answer. The classes that
@@ -172,7 +175,7 @@ func (b *Bridge) probe() {
 	s, err := b.takeSlot(t)
 	if err == nil {
 		t.slots = append(t.slots, s)
-		if err = s.encode(b.arena, op, keys, b.index.hasher(), false, false); err == nil {
+		if err = s.encode(b.arena, op, keys, probeText, false, false); err == nil {
 			s.batch.Ticket = s.ticket()
 			err = b.launch(t)
 		}
