@@ -52,12 +52,12 @@ type Bridge struct {
 	drainMu sync.Mutex
 	records []kv.Completion
 	ready   []*task // finished by the records of one drain
+	// drainedAt is when the records came.
+	drainedAt int64
+	flushes   []Flusher // of the results of one drain
 
-	pumpMu sync.Mutex // makes the backlog go out in order
-	// entering counts submits that have passed the closed check.
-	entering sync.WaitGroup
-	closeMu  sync.RWMutex // guards closed against submits that are entering
-	closed   bool
+	pumpMu   sync.Mutex // makes the backlog go out in order
+	gate     gate       // of submits and other calls of the connector
 	closing  sync.Once
 	closeErr error
 
@@ -96,6 +96,7 @@ func start(conn kv.Connector, opts Options) (*Bridge, error) {
 		log: opts.Logger.With(zap.String("connector", opts.Name)), epoch: time.Now(), epochNS: eventfd.MonotonicNS(),
 		index: newIndex(), records: make([]kv.Completion, 256),
 	}
+	b.gate.open()
 	b.tasks.New = func() any { return new(task) }
 	b.waiters.New = func() any { return &waiter{ready: make(chan struct{}, 1)} }
 	b.maxBatch = info.Limits.MaxBatch
@@ -166,6 +167,6 @@ func (b *Bridge) List(ctx context.Context, cursor []byte) (page []kv.KeyEntry, n
 	if err := b.enter("list"); err != nil {
 		return nil, nil, err
 	}
-	defer b.entering.Done()
+	defer b.gate.leave()
 	return lister.List(ctx, cursor)
 }

@@ -345,7 +345,7 @@ func (b *Bridge) submitInternal(keys []kv.Key) (*task, error) {
 	if err := b.enter(Delete.String()); err != nil {
 		return nil, err
 	}
-	defer b.entering.Done()
+	defer b.gate.leave()
 	t := b.newTask(Delete, len(keys))
 	t.internal = true
 	if err := b.prepare(t, keys, nil); err != nil {

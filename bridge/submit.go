@@ -30,7 +30,7 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 	if err := b.enter(kind.String()); err != nil {
 		return nil, err
 	}
-	defer b.entering.Done()
+	defer b.gate.leave()
 	if err := b.check(kind, keys, bufs); err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 	}
 	b.stats.submitted[kind].Add(1)
 	if len(t.slots) == 0 { // no key may go to the connector
-		b.finish(t)
+		b.finish(t, nil)
 		return t, nil
 	}
 	if err := b.launch(t); err != nil {
@@ -87,23 +87,19 @@ func (b *Bridge) drop(t *task) {
 	}
 	b.stats.submitted[t.res.Kind].Add(1)
 	b.stats.finished(&t.res, 0)
-	if t.sink != nil {
-		t.sink.Done(&t.res)
-	}
+	deliver(t.sink, &t.res, nil)
 	b.release(t)
 }
 
 // enter counts the caller in, unless the bridge is closed or dead.
 func (b *Bridge) enter(op string) error {
-	b.closeMu.RLock()
-	defer b.closeMu.RUnlock()
-	if b.closed {
+	if !b.gate.enter() {
 		return &kv.Error{Op: op, Connector: b.opts.Name, Code: kv.Closed}
 	}
 	if state, reason := b.health.get(); state == stateDead {
+		b.gate.leave()
 		return b.errorf(op, kv.Unavailable, "%s", reason)
 	}
-	b.entering.Add(1)
 	return nil
 }
 

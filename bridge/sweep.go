@@ -161,7 +161,7 @@ func (b *Bridge) probe() {
 	if b.enter("probe") != nil {
 		return
 	}
-	defer b.entering.Done()
+	defer b.gate.leave()
 	pass, trial := b.breakers[Lookup].allow(b.now())
 	if !pass {
 		return
@@ -190,9 +190,7 @@ func (b *Bridge) probe() {
 
 // deliver hands an early answer to the sink and drops the claimer's reference.
 func (b *Bridge) deliver(t *task, r Result) {
-	if t.sink != nil {
-		t.sink.Done(&r)
-	}
+	deliver(t.sink, &r, nil)
 	b.release(t)
 }
 

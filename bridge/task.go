@@ -76,6 +76,15 @@ type Sink interface {
 	Done(r *Result)
 }
 
+// Flusher is a [Sink] that wants to know when it has had all results that came at
+// one time, such as one that signals a descriptor: one signal then stands for many
+// results. Flush is called after every Done, and once or more often for several
+// calls of it; it must not block either.
+type Flusher interface {
+	Sink
+	Flush()
+}
+
 // task states. A task is answered by whoever moves it away from running.
 const (
 	running uint32 = iota
