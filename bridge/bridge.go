@@ -48,6 +48,9 @@ type Bridge struct {
 	// idle is closed and replaced when flying falls to 0 while somebody waits.
 	idle chan struct{}
 
+	inFlight atomic.Int32 // flying, for readers without the mutex
+	spinner  spinner
+
 	// drainMu makes Drain have one caller; it guards what follows.
 	drainMu sync.Mutex
 	records []kv.Completion
@@ -97,6 +100,7 @@ func start(conn kv.Connector, opts Options) (*Bridge, error) {
 		index: newIndex(), records: make([]kv.Completion, 256),
 	}
 	b.gate.open()
+	b.spinner.open(opts.Spin)
 	b.tasks.New = func() any { return new(task) }
 	b.waiters.New = func() any { return &waiter{ready: make(chan struct{}, 1)} }
 	b.maxBatch = info.Limits.MaxBatch

@@ -279,6 +279,7 @@ func (b *Bridge) takeSlot(t *task) (*slot, error) {
 	}
 	s.phase, s.task, s.rc, s.text = encoding, t, kv.OK, ""
 	b.flying++
+	b.inFlight.Store(int32(b.flying))
 	return s, nil
 }
 
@@ -332,6 +333,7 @@ func (b *Bridge) freeSlots(t *task, early bool) {
 		b.freeList = append(b.freeList, s.index)
 		b.flying--
 	}
+	b.inFlight.Store(int32(b.flying))
 	if b.flying == 0 && b.idle != nil {
 		close(b.idle)
 		b.idle = nil
