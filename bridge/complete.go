@@ -141,8 +141,10 @@ func (b *Bridge) finish(t *task) {
 func (b *Bridge) publish(t *task) {
 	b.verify(t)
 	b.settle(t)
-	b.judgeTask(t)
-	if t.res.Err != nil && t.res.Outcome == Done {
+	if all := b.judgeTask(t); t.res.Err != nil && t.res.Outcome == Done {
+		if all {
+			t.res.AllFailed = t.res.Err
+		}
 		t.res.Err = nil // single keys of a load or lookup; counted, not an error
 	}
 	if !t.internal {
@@ -172,10 +174,11 @@ func (b *Bridge) verify(t *task) {
 }
 
 // judgeTask tells the breaker how a task ended. Keys that were refused, corrupt
-// or of another size are no sign of a sick backend.
-func (b *Bridge) judgeTask(t *task) {
+// or of another size are no sign of a sick backend. It says whether the connector
+// could answer for no key at all.
+func (b *Bridge) judgeTask(t *task) (allFailed bool) {
 	if t.internal && !t.trial {
-		return
+		return false
 	}
 	hard, n, sick := 0, 0, false
 	for _, s := range t.slots {
@@ -187,7 +190,9 @@ func (b *Bridge) judgeTask(t *task) {
 			}
 		}
 	}
-	b.judged(t, sick || n > 0 && hard == n)
+	allFailed = n > 0 && hard == n
+	b.judged(t, sick || allFailed)
+	return allFailed
 }
 
 // judged records a good or a bad end with the breaker of the task's class.

@@ -36,6 +36,12 @@ func (b *Bridge) settle(t *task) {
 					t.res.Lengths[at] = max(int64(s.batch.ValueLens[i]), -1)
 				}
 			case Load:
+				if t.res.Lengths != nil {
+					t.res.Lengths[at] = -1
+					if status == kv.StatusSize {
+						t.res.Lengths[at] = max(int64(s.batch.ValueLens[i]), -1)
+					}
+				}
 				if status == kv.StatusCorrupt && b.opts.Integrity != IntegrityOff {
 					dirty = append(dirty, t.keys[at])
 				}
