@@ -185,8 +185,10 @@ func (b *Bridge) awaitEarly() {
 func (b *Bridge) publish(t *task, later *[]Flusher) {
 	b.verify(t)
 	b.settle(t)
-	b.judgeTask(t)
-	if t.res.Err != nil && t.res.Outcome == Done {
+	if all := b.judgeTask(t); t.res.Err != nil && t.res.Outcome == Done {
+		if all {
+			t.res.AllFailed = t.res.Err
+		}
 		t.res.Err = nil // single keys of a load or lookup; counted, not an error
 	}
 	if !t.internal {
@@ -220,12 +222,15 @@ func (b *Bridge) verify(t *task) {
 }
 
 // judgeTask tells the breaker how a task ended. Keys that were refused, corrupt
-// or of another size are no sign of a sick backend.
-func (b *Bridge) judgeTask(t *task) {
+// or of another size are no sign of a sick backend. It says whether the connector
+// could answer for no key at all.
+func (b *Bridge) judgeTask(t *task) (allFailed bool) {
 	if t.internal && !t.trial {
-		return
+		return false
 	}
-	b.judged(t, t.sick || t.judged > 0 && t.hard == t.judged)
+	allFailed = t.judged > 0 && t.hard == t.judged
+	b.judged(t, t.sick || allFailed)
+	return allFailed
 }
 
 // judged records a good or a bad end with the breaker of the task's class.

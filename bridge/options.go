@@ -94,7 +94,7 @@ type Options struct {
 	// bytes, instead of by the text form: for hosts with key forms of their own.
 	RawKeys bool
 	// Lengths makes lookups report the sizes of what is stored; see [Result]. It
-	// needs a connector with [kv.CapValueLens].
+	// needs a connector with [kv.CapValueLens]; loads report what the connector knows.
 	Lengths bool
 	// HostMemory is memory of the host that the connector has registered. Default:
 	// none.

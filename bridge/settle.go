@@ -96,6 +96,12 @@ func (b *Bridge) settleLoad(t *task, s *slot, ev *event, dirty []kv.Key) []kv.Ke
 	x := b.index
 	for i, status := range s.batch.Status {
 		at := s.at(i)
+		if t.res.Lengths != nil {
+			t.res.Lengths[at] = -1
+			if status == kv.StatusSize {
+				t.res.Lengths[at] = max(int64(s.batch.ValueLens[i]), -1)
+			}
+		}
 		if status == kv.StatusCorrupt && b.opts.Integrity != IntegrityOff {
 			dirty = append(dirty, t.keys[at])
 		}

@@ -161,9 +161,10 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 	return b.reserve(t)
 }
 
-// lengths reports whether a task of this class asks for the stored sizes.
+// lengths reports whether a task of this class asks for the stored sizes. A GET
+// asks any connector: one that finds another size may know it.
 func (b *Bridge) lengths(kind Kind) bool {
-	return kind == Lookup && b.opts.Lengths && b.info.Caps.Has(kv.CapValueLens)
+	return b.opts.Lengths && (kind == Load || kind == Lookup && b.info.Caps.Has(kv.CapValueLens))
 }
 
 // named puts the connector's name into an error from a lower layer.

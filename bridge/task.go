@@ -56,8 +56,9 @@ type Result struct {
 	// Bits has one bit per key: present (Lookup), filled (Load), stored (Store);
 	// all zero for Delete, which has Deleted.
 	Bits kv.Bitmap
-	// Lengths has, for a Lookup with [Options.Lengths], the size in bytes of each
-	// key that is present, -1 where it is unknown.
+	// Lengths has, with [Options.Lengths], for a Lookup the size in bytes of each key
+	// that is present, for a Load that of each key whose value has another size than
+	// its buffer; -1 where it is unknown.
 	Lengths []int64
 	// Bytes is what a store added to the usage.
 	Bytes int64
@@ -65,6 +66,9 @@ type Result struct {
 	Deleted kv.DeleteResult
 	// Err is the first error, nil if Outcome is Done.
 	Err error
+	// AllFailed is why the connector could answer for no key of a Load or Lookup that
+	// is Done: its keys are misses, but nobody knows.
+	AllFailed error
 }
 
 // Sink receives the result of a task.

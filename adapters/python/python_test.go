@@ -86,8 +86,35 @@ func TestPackage(t *testing.T) {
 func TestLMCache(t *testing.T) {
 	inPython(t)
 	folders, library := lmcache(t), bridge(t)
-	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote"} {
+	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote", "test_versions"} {
 		t.Run(module, func(t *testing.T) { python(t, library, module, folders...) })
+	}
+}
+
+// versions are older versions of LMCache, and what runs on each. Its types plugin and
+// native_plugin came between 0.4.1 and 0.4.7.
+var versions = []struct {
+	version string
+	modules []string
+}{
+	{"0.5.5", []string{"test_versions", "test_lmcache_remote"}},
+	{"0.5.0", []string{"test_versions", "test_lmcache_remote"}},
+	{"0.4.7", []string{"test_versions", "test_lmcache_remote"}},
+	{"0.4.1", []string{"test_lmcache_remote"}},
+	{"0.3.15", []string{"test_lmcache_remote"}},
+}
+
+// TestLMCacheVersions is run by make test-lmcache-versions.
+func TestLMCacheVersions(t *testing.T) {
+	if os.Getenv("SIXCALL_LMCACHE_VERSIONS") == "" {
+		t.Skip("set SIXCALL_LMCACHE_VERSIONS; it installs five versions of LMCache")
+	}
+	folders, library := lmcache(t), bridge(t)
+	for _, v := range versions {
+		older := []string{folders[0], servers.Deps(t, "lmcache-"+v.version), folders[1]}
+		for _, module := range v.modules {
+			t.Run(v.version+"/"+module, func(t *testing.T) { python(t, library, module, older...) })
+		}
 	}
 }
 
