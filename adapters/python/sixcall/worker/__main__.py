@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""python -m sixcall.worker --kind KIND --module MODULE --class CLASS --control-fd FD"""
+
+import argparse
+import pkgutil
+
+import sixcall
+from sixcall.worker import channel, process
+from sixcall.worker.l2 import L2Plugin
+from sixcall.worker.session import Session
+
+KINDS = {"l2": L2Plugin}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="sixcall.worker", description="Runs one plug-in of LMCache for a host. Hosts start it; see PROTOCOL.md.")
+    parser.add_argument("--kind", required=True, choices=sorted(KINDS), help="what the class is")
+    parser.add_argument("--module", required=True, help="import path of the plug-in's module")
+    parser.add_argument("--class", required=True, dest="class_name", help="the plug-in's class in it")
+    parser.add_argument("--config-class", default="", help="an L2 adapter's configuration class; default: found as LMCache does")
+    parser.add_argument("--control-fd", required=True, type=int, help="the host's socket")
+    arguments = parser.parse_args()
+    process.harden(arguments.control_fd)
+    # A host brings the worker with it; the rest of the package may be installed.
+    sixcall.__path__ = pkgutil.extend_path(sixcall.__path__, "sixcall")
+    Session(channel.Channel(arguments.control_fd), KINDS[arguments.kind](arguments.module, arguments.class_name, arguments.config_class)).run()
+
+
+if __name__ == "__main__":
+    main()
