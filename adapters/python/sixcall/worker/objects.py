@@ -43,7 +43,16 @@ class _Shared:
             self._tensor = torch.frombuffer(self._view, dtype=torch.uint8)
         return self._tensor
 
-    raw_tensor = raw_data
+    @raw_data.setter
+    def raw_data(self, tensor) -> None:
+        """A connector that read a shorter chunk keeps its beginning."""
+        if len(tensor) > len(self._view):
+            raise ValueError(f"raw_data has {len(self._view)} bytes, it cannot become {len(tensor)}")
+        self._view, self._tensor = self._view[: len(tensor)], tensor
+
+    @property
+    def raw_tensor(self):
+        return self.raw_data
 
     @property
     def tensor(self):

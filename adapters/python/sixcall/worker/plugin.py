@@ -21,6 +21,10 @@ class Plugin:
     def load(self) -> None:
         """Imports the class."""
 
+    def describe(self, url: str) -> dict:
+        """Whether the class is an adapter of connectors, and whether that serves url."""
+        return {"adapter": False, "parses": False}
+
     def open(self, params: dict, instance: str) -> None:
         """Makes the instance."""
 
