@@ -81,7 +81,7 @@ func NewBackend(ctx context.Context, o BackendOptions) (*Backend, error) {
 	switch serde := fo.Config.RemoteSerde; {
 	case o.Serde != nil, serde == "", serde == "naive":
 	case serde == "kivi" || serde == "cachegen":
-		return nil, fmt.Errorf("%w: remote_serde is %q, which this program does not have; use naive", ErrConfig, serde)
+		return nil, fmt.Errorf("%w: remote_serde is %q: this program stores chunks as they are; use naive, or give the backend a Serde", ErrConfig, serde)
 	default:
 		return nil, fmt.Errorf("%w: remote_serde is %q, want naive, kivi or cachegen", ErrConfig, serde)
 	}

@@ -39,6 +39,10 @@ value. Secrets are masked.`,
 			if err := c.Validate(); err != nil {
 				return failed(err)
 			}
+			if c.RemoteSerde != "naive" && (c.RemoteURL != "" || len(c.RemoteStoragePlugins) > 0) {
+				// A program that links the packages may bring one; this one has none.
+				return failed(fmt.Errorf("remote_serde is %q: this program stores chunks as they are; use naive", c.RemoteSerde))
+			}
 			text, err := c.Masked()
 			if err != nil {
 				return failed(err)
