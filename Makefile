@@ -120,9 +120,13 @@ check-connectors: build deps-test ## level 3 of `sixcall check` over the bundled
 	cmake --build $(BUILD)/cpp -j $(JOBS) --target $(patsubst cconnectors/%/CMakeLists.txt,sixcall_%_twins,$(wildcard cconnectors/*/CMakeLists.txt))
 	SIXCALL_REQUIRE=1 SIXCALL_CHECK_LEVEL=3 $(GO) test -count=1 -timeout 3h -run TestBundledConnectorsPass -v ./internal/conformance
 
-.PHONY: bench
-bench: build ## the bridge beside a plain C++ program on the same library
-	bridge/bench/run
+# All parts over the connector mem; about 15 minutes. bridge/bench/README.md has shorter and longer runs.
+.PHONY: bench bench-guard
+bench: build ## the bridge beside a plain C++ program and LMCache's bridge, on the same library
+	@mkdir -p $(BUILD)/bench
+	bridge/bench/run -out $(CURDIR)/$(BUILD)/bench/results $(BENCH)
+bench-guard: build ## a short part of it, which fails when the bridge has become slower or allocates
+	bridge/bench/run -parts guard -programs c++,context,events -rounds 5 -seconds 0.15
 
 .PHONY: fuzz
 FUZZTIME ?= 20s

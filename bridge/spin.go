@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -61,14 +62,19 @@ func (s *spinner) ended(found bool) {
 }
 
 // spin looks for the result of a task that was just submitted and reports whether
-// it is there. Between two looks another thread may run: with the connector on the
-// same CPU that is its turn.
+// it is there. Between two looks others get their turn: goroutines of this thread,
+// which may submit as well, and then it is time to park; and threads of this CPU,
+// one of which may be the connector's.
 func (b *Bridge) spin(w *waiter) bool {
 	if b.inFlight.Load() != 1 || !b.spinner.wanted() {
 		return len(w.ready) > 0
 	}
 	end := b.now() + b.spinner.limit
 	for {
+		runtime.Gosched()
+		if b.inFlight.Load() > 1 {
+			return len(w.ready) > 0
+		}
 		b.drain()
 		found, late := len(w.ready) > 0, b.now() >= end
 		if found || late {
