@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,7 @@ func TestGateClosesBehindTheLastCall(t *testing.T) {
 			})
 		}
 		for entered.Load() < 4 {
+			runtime.Gosched()
 		}
 		g.close()
 		require.Zero(t, inside.Load())
