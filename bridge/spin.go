@@ -20,6 +20,9 @@ const (
 	maxSpinPause = 1 << 12
 )
 
+// looking is set while a caller of any bridge looks: one CPU is enough for that.
+var looking atomic.Bool
+
 // spinner decides whether a caller looks. Safe for concurrent use: a race between
 // two callers costs one of them a look.
 type spinner struct {
@@ -66,9 +69,10 @@ func (s *spinner) ended(found bool) {
 // which may submit as well, and then it is time to park; and threads of this CPU,
 // one of which may be the connector's.
 func (b *Bridge) spin(w *waiter) bool {
-	if b.inFlight.Load() != 1 || !b.spinner.wanted() {
+	if b.inFlight.Load() != 1 || !b.spinner.wanted() || !looking.CompareAndSwap(false, true) {
 		return len(w.ready) > 0
 	}
+	defer looking.Store(false)
 	end := b.now() + b.spinner.limit
 	for {
 		runtime.Gosched()

@@ -90,7 +90,8 @@ func (c *childSettings) run() error {
 		measure = c.eventFace
 	}
 	// A short warm-up, then the round.
-	if err := measure(lanes, 100*time.Millisecond, newHistogram()); err != nil {
+	warm := 100*time.Millisecond + time.Duration(c.depth)*50*time.Microsecond
+	if err := measure(lanes, warm, newHistogram()); err != nil {
 		return err
 	}
 	latencies, pauses := newHistogram(), gcPauses()

@@ -59,8 +59,12 @@ func goals() (all []goal) {
 			switch d.Calls[i].Path {
 			case "cgo":
 				cgo = d.Calls[i].median()
-			case "trampoline":
+			case "own":
 				ours = d.Calls[i].median()
+			case "trampoline":
+				if ours == 0 {
+					ours = d.Calls[i].median()
+				}
 			}
 		}
 		return ratio(ours, cgo), cgo > 0

@@ -114,7 +114,7 @@ func (d *data) plots() (all []template.HTML) {
 	add("load of 4 KiB values that nobody moves: linear in keys", "keys of a task, depth 1", "CPU µs per task", keysOf("load"), cpu, plain, ctx, events, peer)
 	add("lookup of 16: flat in tasks in flight", "tasks in flight", "CPU µs per task",
 		func(w workload) (int, bool) { return w.Depth, w.Op == "lookup" && w.Batch == 16 && w.Adapters == 0 }, cpu, plain, ctx)
-	add("lookup of 16, 64 in flight: flat in adapters", "adapters", "CPU µs per task",
+	add("lookup of 16, 16 in flight per adapter: flat in adapters", "adapters", "CPU µs per task",
 		func(w workload) (int, bool) { return w.Adapters, w.Adapters > 0 }, cpu, ctx)
 	return all
 }
