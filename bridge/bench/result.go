@@ -108,7 +108,6 @@ func p999(r result) float64   { return r.P999 }
 func gbps(r result) float64   { return r.GBPerS }
 func cpu(r result) float64    { return r.CPU }
 func allocs(r result) float64 { return r.Allocs }
-func pause(r result) float64  { return r.GCPause99 }
 
 // ratio is a to b, 0 if either is missing.
 func ratio(a, b float64) float64 {
