@@ -68,12 +68,7 @@ func python(t *testing.T, library, module string, folders ...string) {
 // lmcache returns the folders with LMCache, torch and stand-ins for CUDA.
 func lmcache(t *testing.T) []string {
 	t.Helper()
-	deps := servers.Deps(t, "lmcache-torch")
-	servers.Program(t, "readelf", "binutils")
-	stubs := t.TempDir()
-	out, err := exec.Command(servers.Program(t, "python3.11", "python3"), "tests/cuda_stubs.py", stubs, filepath.Join(deps, "torch")).CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return []string{stubs, deps}
+	return servers.LMCacheTorch(t)
 }
 
 func TestPackage(t *testing.T) {

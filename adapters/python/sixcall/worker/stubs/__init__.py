@@ -8,6 +8,7 @@ modules that its version does not have (any more, or yet): plug-ins outlive thos
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import logging
 import sys
 
 from sixcall.worker.stubs import common, l2, remote, storage
@@ -83,6 +84,16 @@ def _real_spec(name: str):
     return spec if spec is not None and not isinstance(spec.loader, _Finder) else None
 
 
+def _log_to_host() -> None:
+    """LMCache's loggers write to stderr; here they are loggers like others, which the
+    host gets with their levels."""
+    importlib.import_module("lmcache.logging").init_logger = common.init_logger
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.startswith("lmcache") and isinstance(logger, logging.Logger):
+            logger.handlers.clear()
+            logger.propagate = True
+
+
 def install() -> tuple:
     """Makes lmcache importable. Returns whether it is the real one, and why not."""
     finder = _Finder()
@@ -92,6 +103,7 @@ def install() -> tuple:
         return False, "LMCache is not installed in this interpreter"
     sys.meta_path.append(finder)
     try:
+        _log_to_host()
         importlib.import_module("lmcache.v1.memory_management")
         return True, ""
     except Exception as error:  # whatever an installation that does not fit raises

@@ -1,0 +1,132 @@
+//go:build linux
+
+package host_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sixcall/sixcall/adapters/storage"
+	"github.com/sixcall/sixcall/internal/servers"
+)
+
+// lmcachePlugins puts LMCache 0.5.6, torch and plug-ins of third parties on the
+// interpreter's path.
+func lmcachePlugins(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: minutes, and no Go in them")
+	}
+	needPython(t, append(servers.LMCacheTorch(t), servers.Deps(t, "lmcache-plugins"))...)
+	servers.Program(t, "python3.11", "python3")
+	t.Setenv("LMCACHE_TRACK_USAGE", "false")
+}
+
+// logged waits for a line of a log that has all texts.
+func logged(t *testing.T, w *world, texts ...string) {
+	t.Helper()
+	servers.Eventually(t, time.Minute, func() error {
+	lines:
+		for _, entry := range w.logs.All() {
+			for _, text := range texts {
+				if !strings.Contains(entry.Message, text) {
+					continue lines
+				}
+			}
+			return nil
+		}
+		var all []string
+		for _, entry := range w.logs.All() {
+			all = append(all, entry.Message)
+		}
+		return errors.New("not logged: " + strings.Join(texts, " ... ") + "; but: " + strings.Join(all[max(0, len(all)-20):], "\n"))
+	})
+}
+
+// TestSeedLogBackendInPython is the log backend of the documentation, as it is on PyPI,
+// with the YAML of the documentation. It was written for LMCache 0.3.
+func TestSeedLogBackendInPython(t *testing.T) {
+	lmcachePlugins(t)
+	w := read(t, `
+chunk_size: 64
+local_cpu: False
+max_local_cpu_size: 0.01
+storage_plugins: "log_backend"
+extra_config:
+  storage_plugin.log_backend.module_path: lmc_external_log_backend.lmc_external_log_backend
+  storage_plugin.log_backend.class_name: ExternalLogBackend
+  sixcall.python: python3.11
+`)
+	h := w.start(t)
+	require.Empty(t, h.Problems)
+	b := h.Manager.Backend("log_backend")
+	there, err := b.Contains(ctx, key(1), false)
+	require.NoError(t, err)
+	require.False(t, there)
+	put(t, h, b, 1)
+	o, err := b.Get(ctx, key(1))
+	require.NoError(t, err)
+	require.Nil(t, o)
+	for _, line := range []string{
+		"ExternalLogBackend initialized for device cpu", "Checking contains for key: ", "Get blocking for key: ",
+		"size: torch.Size([2, 2, 16, 16])",
+	} {
+		logged(t, w, line)
+	}
+}
+
+// TestKvblockdInPython is a connector adapter from PyPI, whose server is not there: it
+// answers misses itself.
+func TestKvblockdInPython(t *testing.T) {
+	lmcachePlugins(t)
+	w := read(t, `
+chunk_size: 64
+max_local_cpu_size: 0.01
+remote_storage_plugins: ["kvblockd.second"]
+extra_config:
+  remote_storage_plugin.kvblockd.second.module_path: lmcache_kvblockd.adapter
+  remote_storage_plugin.kvblockd.second.class_name: KvblockdConnectorAdapter
+  remote_storage_plugin.kvblockd.second.url: "kvblockd://127.0.0.1:1?namespace=test"
+  sixcall.python: python3.11
+`)
+	h := w.start(t)
+	require.Empty(t, h.Problems)
+	b := backend(t, h, "RemoteBackend-kvblockd.second")
+	there, err := b.Contains(ctx, key(1), false)
+	require.NoError(t, err)
+	require.False(t, there)
+	o := object(t, h, 1)
+	require.ErrorContains(t, b.Connector().Put(ctx, key(1), o), "put returned False")
+	o.Release()
+	o, err = b.Get(ctx, key(1))
+	require.NoError(t, err)
+	require.Nil(t, o)
+	logged(t, w, "kvblockd put failed (treated as miss)", "Connection refused")
+}
+
+// TestLMCacheOfTheInterpreter runs the plug-ins of TestStorageBackendsInPython and
+// others with the real LMCache and torch instead of stand-ins.
+func TestLMCacheOfTheInterpreter(t *testing.T) {
+	lmcachePlugins(t)
+	h := read(t, `
+chunk_size: 64
+max_local_cpu_size: 0.01
+remote_url: "mystore://localhost:8080/data"
+remote_storage_plugins: ["mystore"]
+storage_plugins: ["custom"]
+extra_config:
+  sixcall.python: python3.11
+  remote_storage_plugin.mystore.module_path: my_package.my_connector
+  remote_storage_plugin.mystore.class_name: MyStoreConnectorAdapter
+  storage_plugin.custom.module_path: my_package.my_backend_module
+  storage_plugin.custom.class_name: MyCustomBackendClass
+`).start(t)
+	require.Empty(t, h.Problems)
+	for _, name := range []string{storage.NameRemote, "custom"} {
+		exchange(t, h, name)
+	}
+}
