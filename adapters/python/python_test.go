@@ -81,7 +81,7 @@ func TestPackage(t *testing.T) {
 func TestLMCache(t *testing.T) {
 	inPython(t)
 	folders, library := lmcache(t), bridge(t)
-	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote"} {
+	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote", "test_lmcache_worker"} {
 		t.Run(module, func(t *testing.T) { python(t, library, module, folders...) })
 	}
 }

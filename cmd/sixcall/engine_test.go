@@ -26,6 +26,37 @@ func writeConfig(t *testing.T, text string) string {
 	return path
 }
 
+// TestConfigCheckLooksForPlugins: modules in Python are imported, nothing is opened.
+func TestConfigCheckLooksForPlugins(t *testing.T) {
+	servers.Program(t, "python3", "python3")
+	folder, err := filepath.Abs("../../adapters/python/tests/plugins")
+	require.NoError(t, err)
+	t.Setenv("PYTHONPATH", folder)
+	t.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+	got := sixcall([]string{"config", "check", writeConfig(t, `
+remote_storage_plugins: [right, wrong]
+storage_plugins: [right, wrong, other]
+extra_config:
+  remote_storage_plugin.right.module_path: my_package.my_connector
+  remote_storage_plugin.right.class_name: SyncAdapter
+  remote_storage_plugin.wrong.module_path: my_package.my_conector
+  remote_storage_plugin.wrong.class_name: SyncAdapter
+  storage_plugin.right.module_path: my_package.my_backend_module
+  storage_plugin.right.class_name: Older
+  storage_plugin.wrong.module_path: my_package.my_backend_module
+  storage_plugin.wrong.class_name: Olde
+  storage_plugin.other.module_path: my_package.my_backend_module
+  storage_plugin.other.class_name: Older
+  storage_plugin.other.python: /nowhere/python
+`)})
+	require.Equal(t, exitOK, got.code, got.stderr)
+	require.Contains(t, got.stderr, `remote storage plugin "wrong"`)
+	require.Contains(t, got.stderr, `has no module "my_package.my_conector"`)
+	require.Contains(t, got.stderr, "did you mean Older?")
+	require.Contains(t, got.stderr, `python is "/nowhere/python": no such file`)
+	require.Equal(t, 3, strings.Count(got.stderr, "warning: "), got.stderr)
+}
+
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
 	path := writeConfig(t, "chunk_size: 64\nchunk_sise: 3\nremote_url: redis://u:s3cr3t@h:1\nextra_config: {plugin.password: s3cr3t}\n")
