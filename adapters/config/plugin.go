@@ -109,6 +109,9 @@ func (b Builder) openForeign(ctx context.Context, p *NativePlugin, how python.Op
 	if err != nil {
 		return fail(err)
 	}
+	if kind == Library {
+		return fail(fmt.Errorf("module_path %q is a connector library", p.ModulePath))
+	}
 	opts := b.workerOptions(p, name)
 	if kind == Program {
 		if how.Python != "" {
