@@ -239,3 +239,32 @@ extra_config:
 		})
 	}
 }
+
+// TestProgramsAsBackends: a program that speaks the worker's protocol is named by its
+// path, wherever a class is.
+func TestProgramsAsBackends(t *testing.T) {
+	needPython(t)
+	path, err := filepath.Abs("../../python/tests/plugins/shelf")
+	require.NoError(t, err)
+	h := read(t, `
+chunk_size: 64
+max_local_cpu_size: 0.01
+remote_url: foo://h:1
+remote_storage_plugins: [shelf]
+storage_plugins: [shelf, absent]
+extra_config:
+  remote_storage_plugin.shelf.module_path: `+path+`
+  remote_storage_plugin.shelf.class_name: shelf
+  external_connector.foo.module_path: `+path+`
+  external_connector.foo.class_name: shelf
+  storage_plugin.shelf.module_path: `+path+`
+  storage_plugin.shelf.class_name: shelf
+  storage_plugin.absent.module_path: `+path+`.absent
+  storage_plugin.absent.class_name: shelf
+`).start(t)
+	for _, name := range []string{"RemoteBackend-shelf", storage.NameRemote, "shelf"} {
+		exchange(t, h, name)
+	}
+	require.Len(t, h.Problems, 1)
+	require.ErrorContains(t, h.Problems[0], "shelf.absent: no such file")
+}
