@@ -4,6 +4,10 @@ package host_test
 
 import (
 	"errors"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -129,4 +133,48 @@ extra_config:
 	for _, name := range []string{storage.NameRemote, "custom"} {
 		exchange(t, h, name)
 	}
+}
+
+// startKvblockd starts a stand-in for kvblockd's server and returns its address.
+func startKvblockd(t *testing.T) string {
+	t.Helper()
+	script, err := filepath.Abs("../../python/tests/kvblockd_server.py")
+	require.NoError(t, err)
+	for range 5 { // a port that was free may be taken by the time
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(servers.FreePort(t)))
+		_, port, _ := net.SplitHostPort(address)
+		server := servers.Start(t, "kvblockd", exec.Command(servers.Program(t, "python3.11", "python3"), script, port))
+		err = server.TryAwait(func() error {
+			conn, err := net.DialTimeout("tcp", address, time.Second)
+			if err == nil {
+				err = conn.Close()
+			}
+			return err
+		})
+		if err == nil {
+			return address
+		}
+	}
+	require.NoError(t, err)
+	return ""
+}
+
+// TestKvblockdStoresFromPython is the same adapter with something that answers: values
+// go to it and come back as they were.
+func TestKvblockdStoresFromPython(t *testing.T) {
+	lmcachePlugins(t)
+	address := startKvblockd(t)
+	h := read(t, `
+chunk_size: 64
+max_local_cpu_size: 0.01
+remote_url: "kvblockd://`+address+`?namespace=test"
+remote_storage_plugins: ["kvblockd"]
+extra_config:
+  remote_storage_plugin.kvblockd.module_path: lmcache_kvblockd.adapter
+  remote_storage_plugin.kvblockd.class_name: KvblockdConnectorAdapter
+  sixcall.python: python3.11
+`).start(t)
+	require.Empty(t, h.Problems)
+	require.Equal(t, []string{storage.NameLocalCPU, storage.NameRemote}, h.Manager.Names())
+	exchange(t, h, storage.NameRemote)
 }
