@@ -120,6 +120,17 @@ check-connectors: build deps-test ## level 3 of `sixcall check` over the bundled
 	cmake --build $(BUILD)/cpp -j $(JOBS) --target $(patsubst cconnectors/%/CMakeLists.txt,sixcall_%_twins,$(wildcard cconnectors/*/CMakeLists.txt))
 	SIXCALL_REQUIRE=1 SIXCALL_CHECK_LEVEL=3 $(GO) test -count=1 -timeout 3h -run TestBundledConnectorsPass -v ./internal/conformance
 
+# Not part of `make test`: five more versions of LMCache from PyPI.
+.PHONY: test-lmcache-versions
+test-lmcache-versions: build test-libraries ## the Python package on older versions of LMCache
+	SIXCALL_REQUIRE=1 SIXCALL_LMCACHE_VERSIONS=1 $(GO) test -count=1 -timeout 30m -run TestLMCacheVersions -v ./adapters/python
+
+# Not part of `make test`: ten minutes of LMCache's storage manager with faults.
+.PHONY: soak-lmcache
+SOAK_SECONDS ?= 600
+soak-lmcache: build test-libraries ## mixed traffic with faults under LMCache, for SOAK_SECONDS (default 600)
+	SIXCALL_REQUIRE=1 SIXCALL_SOAK_SECONDS=$(SOAK_SECONDS) $(GO) test -count=1 -timeout 2h -run TestSoak -v ./adapters/python
+
 .PHONY: bench
 bench: build ## the bridge beside a plain C++ program on the same library
 	bridge/bench/run

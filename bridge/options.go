@@ -94,11 +94,16 @@ type Options struct {
 	// bytes, instead of by the text form: for hosts with key forms of their own.
 	RawKeys bool
 	// Lengths makes lookups report the sizes of what is stored; see [Result]. It
-	// needs a connector with [kv.CapValueLens].
+	// needs a connector with [kv.CapValueLens]; loads report what the connector knows.
 	Lengths bool
 	// HostMemory is memory of the host that the connector has registered. Default:
 	// none.
 	HostMemory HostMemory
+	// Spin is how long a call of Do that has the only task in flight looks for its
+	// completion itself before it parks: a connector that answers within
+	// microseconds then costs no wake-up. It stops by itself where it does not pay.
+	// Default 50µs; negative: never.
+	Spin time.Duration
 	// CloseGrace is how long Close lets pending work run, and then how long the
 	// connector may take to stop. Default 5s. Negative means no wait.
 	CloseGrace time.Duration
@@ -133,6 +138,9 @@ func (o Options) Validate() error {
 func (o Options) withDefaults() Options {
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = 1024
+	}
+	if o.Spin == 0 {
+		o.Spin = defaultSpin
 	}
 	if o.CloseGrace == 0 {
 		o.CloseGrace = 5 * time.Second

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,8 +52,60 @@ func TestRawKeysAndLengths(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "110", r.Bits.String())
 	require.Equal(t, []int64{5, 1, 0}, r.Lengths)
+	// A load tells the size of what does not fit its buffer.
+	r, err = b.Do(ctx, bridge.Load, keys, []kv.Buffer{make([]byte, 5), make([]byte, 3), make([]byte, 1)})
+	require.NoError(t, err)
+	require.Equal(t, "100", r.Bits.String())
+	require.Equal(t, []int64{-1, 1, -1}, r.Lengths)
 	for _, bad := range []kv.Key{{}, {ChunkHash: "a", Model: "m"}, {ChunkHash: "a", Salt: "s"}} {
 		_, err = b.Do(ctx, bridge.Lookup, []kv.Key{bad}, nil)
 		require.ErrorIs(t, err, kv.Invalid)
+	}
+}
+
+// halfGone fails for the key "bad".
+type halfGone struct{ named }
+
+func (s halfGone) Get(ctx context.Context, key string, buf []byte) (bool, error) {
+	if key == "bad" {
+		return false, errors.New("the disk is gone")
+	}
+	return s.named.Get(ctx, key, buf)
+}
+
+func (s halfGone) Exists(ctx context.Context, key string) (bool, int64, error) {
+	if key == "bad" {
+		return false, 0, errors.New("the disk is gone")
+	}
+	return s.named.Exists(ctx, key)
+}
+
+func TestKeysThatNobodyCanAnswerForAreTold(t *testing.T) {
+	conn, err := goconnector.New(halfGone{named{"good": []byte("v")}}, goconnector.Options{Name: "sick"})
+	require.NoError(t, err)
+	b, err := bridge.New(conn, bridge.Options{RawKeys: true})
+	require.NoError(t, err)
+	defer b.Close()
+	good, bad, absent := kv.Key{ChunkHash: "good"}, kv.Key{ChunkHash: "bad"}, kv.Key{ChunkHash: "absent"}
+	for _, kind := range []bridge.Kind{bridge.Load, bridge.Lookup} {
+		do := func(keys ...kv.Key) bridge.Result {
+			bufs := make([]kv.Buffer, len(keys))
+			for i := range bufs {
+				bufs[i] = make([]byte, 1)
+			}
+			if kind == bridge.Lookup {
+				bufs = nil
+			}
+			r, err := b.Do(context.Background(), kind, keys, bufs)
+			require.NoError(t, err)
+			require.Equal(t, bridge.Done, r.Outcome)
+			return r
+		}
+		require.NoError(t, do(good).AllFailed)
+		require.NoError(t, do(absent).AllFailed)
+		require.NoError(t, do(good, bad).AllFailed, "one of two")
+		require.NoError(t, do(absent, bad).AllFailed, "a miss is an answer")
+		require.ErrorContains(t, do(bad).AllFailed, "the disk is gone")
+		require.ErrorIs(t, do(bad, bad).AllFailed, kv.IO)
 	}
 }

@@ -56,8 +56,9 @@ type Result struct {
 	// Bits has one bit per key: present (Lookup), filled (Load), stored (Store);
 	// all zero for Delete, which has Deleted.
 	Bits kv.Bitmap
-	// Lengths has, for a Lookup with [Options.Lengths], the size in bytes of each
-	// key that is present, -1 where it is unknown.
+	// Lengths has, with [Options.Lengths], for a Lookup the size in bytes of each key
+	// that is present, for a Load that of each key whose value has another size than
+	// its buffer; -1 where it is unknown.
 	Lengths []int64
 	// Bytes is what a store added to the usage.
 	Bytes int64
@@ -65,6 +66,9 @@ type Result struct {
 	Deleted kv.DeleteResult
 	// Err is the first error, nil if Outcome is Done.
 	Err error
+	// AllFailed is why the connector could answer for no key of a Load or Lookup that
+	// is Done: its keys are misses, but nobody knows.
+	AllFailed error
 }
 
 // Sink receives the result of a task.
@@ -74,6 +78,15 @@ type Sink interface {
 	// valid during the call only. Done must not block and must not close the
 	// bridge.
 	Done(r *Result)
+}
+
+// Flusher is a [Sink] that wants to know when it has had all results that came at
+// one time, such as one that signals a descriptor: one signal then stands for many
+// results. Flush is called after every Done, and once or more often for several
+// calls of it; it must not block either.
+type Flusher interface {
+	Sink
+	Flush()
 }
 
 // task states. A task is answered by whoever moves it away from running.
@@ -97,7 +110,7 @@ type task struct {
 	parts atomic.Int32 // slots that have not completed
 
 	slots []*slot
-	keys  []kv.Key // of stores and deletes, and of loads when somebody listens
+	keys  []kv.Key // a copy: the caller may change its own
 	// reserved is what a store holds of the capacity, bytes.
 	reserved int64
 	// unsafe marks memory of the host that a connector writes or reads directly:
@@ -108,6 +121,10 @@ type task struct {
 	pinned   int    // keys that a delete skipped
 	held     []hash // keys of a delete, hidden while it runs
 	started  int64
+	// What settling saw, for the breaker: keys, those that the backend failed, and
+	// whether it failed a whole batch.
+	judged, hard int
+	sick         bool
 }
 
 // claim makes the caller the one who answers.
@@ -133,6 +150,7 @@ func (t *task) reset() {
 	t.slots, t.keys = t.slots[:0], t.keys[:0]
 	t.res, t.sink = Result{}, nil
 	t.reserved, t.pinned, t.started = 0, 0, 0
+	t.judged, t.hard, t.sick = 0, 0, false
 	t.unsafe, t.internal, t.trial = false, false, false
 	t.deadline.Store(0)
 	t.state.Store(running)

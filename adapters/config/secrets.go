@@ -19,6 +19,8 @@ var (
 	secretKey = regexp.MustCompile(`(?i)password|passwd|secret|token|key_id|access_key|credential`)
 	// userInfo is the part of a URL that may hold a password.
 	userInfo = regexp.MustCompile(`://[^/@\s]*@`)
+	// query is a password in the query of a URL.
+	query = regexp.MustCompile(`(?i)([?&][^=&]*(?:password|passwd|secret|token)[^=&]*=)[^&\s]*`)
 )
 
 // The keys of a reference to a secret, such as {"$env": "REDIS_PASSWORD"}.
@@ -41,8 +43,9 @@ func (p Params) String() string {
 			return "", false
 		case secretKey.MatchString(key):
 			return mask, true
-		case v.kind == kindString && userInfo.MatchString(v.text):
-			return quoteJSON(userInfo.ReplaceAllString(v.text, "://***@")), true
+		case v.kind == kindString && strings.Contains(v.text, "://"):
+			text := userInfo.ReplaceAllString(v.text, "://***@")
+			return quoteJSON(query.ReplaceAllString(text, "$1***")), true
 		}
 		return "", false
 	})

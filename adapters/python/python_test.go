@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ import (
 )
 
 // limit ends a test program that hangs.
-const limit = 8 * time.Minute
+var limit = 8 * time.Minute
 
 // bridge builds libsixcall.so.
 func bridge(t *testing.T) string {
@@ -42,7 +43,7 @@ func inPython(t *testing.T) {
 }
 
 // python runs a module of tests with folders on its path before the package.
-func python(t *testing.T, library, module string, folders ...string) {
+func python(t *testing.T, library, module string, folders ...string) (printed string) {
 	t.Helper()
 	here, err := os.Getwd()
 	require.NoError(t, err)
@@ -63,6 +64,7 @@ func python(t *testing.T, library, module string, folders ...string) {
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "\nOK", "%s", out) // and not "OK (skipped=...)" alone
 	require.NotContains(t, string(out), "skipped=", "%s", out)
+	return string(out)
 }
 
 // lmcache returns the folders with LMCache, torch and stand-ins for CUDA.
@@ -81,8 +83,50 @@ func TestPackage(t *testing.T) {
 func TestLMCache(t *testing.T) {
 	inPython(t)
 	folders, library := lmcache(t), bridge(t)
-	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote", "test_lmcache_worker"} {
+	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote", "test_lmcache_worker", "test_versions"} {
 		t.Run(module, func(t *testing.T) { python(t, library, module, folders...) })
+	}
+}
+
+// versions are older versions of LMCache, and what runs on each. Its types plugin and
+// native_plugin came between 0.4.1 and 0.4.7.
+var versions = []struct {
+	version string
+	modules []string
+}{
+	{"0.5.5", []string{"test_versions", "test_lmcache_remote"}},
+	{"0.5.0", []string{"test_versions", "test_lmcache_remote"}},
+	{"0.4.7", []string{"test_versions", "test_lmcache_remote"}},
+	{"0.4.1", []string{"test_lmcache_remote"}},
+	{"0.3.15", []string{"test_lmcache_remote"}},
+}
+
+// TestLMCacheVersions is run by make test-lmcache-versions.
+func TestLMCacheVersions(t *testing.T) {
+	if os.Getenv("SIXCALL_LMCACHE_VERSIONS") == "" {
+		t.Skip("set SIXCALL_LMCACHE_VERSIONS; it installs five versions of LMCache")
+	}
+	folders, library := lmcache(t), bridge(t)
+	for _, v := range versions {
+		older := []string{folders[0], servers.Deps(t, "lmcache-"+v.version), folders[1]}
+		for _, module := range v.modules {
+			t.Run(v.version+"/"+module, func(t *testing.T) { python(t, library, module, older...) })
+		}
+	}
+}
+
+// TestSoak is run by make soak-lmcache.
+func TestSoak(t *testing.T) {
+	seconds, _ := strconv.Atoi(os.Getenv("SIXCALL_SOAK_SECONDS"))
+	if seconds <= 0 {
+		t.Skip("set SIXCALL_SOAK_SECONDS; it takes that long")
+	}
+	servers.Program(t, "redis-server", "redis-server")
+	limit = time.Duration(seconds)*time.Second + 5*time.Minute
+	for line := range strings.Lines(python(t, bridge(t), "soak", lmcache(t)...)) {
+		if strings.HasPrefix(line, "{\"seconds\"") || strings.Contains(line, "most of each quarter") {
+			t.Log(strings.TrimSpace(line))
+		}
 	}
 }
 

@@ -81,7 +81,7 @@ func NewBackend(ctx context.Context, o BackendOptions) (*Backend, error) {
 	switch serde := fo.Config.RemoteSerde; {
 	case o.Serde != nil, serde == "", serde == "naive":
 	case serde == "kivi" || serde == "cachegen":
-		return nil, fmt.Errorf("%w: remote_serde is %q, which this program does not have; use naive", ErrConfig, serde)
+		return nil, fmt.Errorf("%w: remote_serde is %q: this program stores chunks as they are; use naive, or give the backend a Serde", ErrConfig, serde)
 	default:
 		return nil, fmt.Errorf("%w: remote_serde is %q, want naive, kivi or cachegen", ErrConfig, serde)
 	}
@@ -224,7 +224,7 @@ func bounded[T any](ctx context.Context, limit time.Duration, f func(context.Con
 		var r result
 		defer func() {
 			if p := recover(); p != nil {
-				r.err = fmt.Errorf("the connector panicked: %v", p)
+				r.err = panicked(p)
 			}
 			done <- r
 		}()
@@ -477,7 +477,14 @@ func (b *Backend) BatchedGet(ctx context.Context, keys []engine.Key) ([]*engine.
 		return make([]*engine.Object, len(keys)), err
 	}
 	mapped := b.keys(keys)
-	objs, err := bounded(ctx, b.timeout, func(ctx context.Context) ([]*engine.Object, error) { return conn.BatchedGet(ctx, mapped) }, releaseAll)
+	var objs []*engine.Object
+	if conn.can.BatchedGet {
+		objs, err = bounded(ctx, b.timeout, func(ctx context.Context) ([]*engine.Object, error) { return conn.BatchedGet(ctx, mapped) }, releaseAll)
+	} else { // single reads, which are left when the time is over: what came before is kept
+		limited, cancel := context.WithTimeout(ctx, b.timeout)
+		objs, err = conn.BatchedGet(limited, mapped)
+		cancel()
+	}
 	if err != nil {
 		b.getFailures.Add(1)
 	}

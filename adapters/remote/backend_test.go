@@ -173,9 +173,28 @@ func TestRow26AnErrorInTheMiddle(t *testing.T) {
 	objs, err := b.BatchedGet(ctx, keys(1, 4))
 	require.ErrorIs(t, err, errDown)
 	same(t, s.m, 1, objs[0])
-	require.Nil(t, objs[1])
-	// LMCache gives up here; each key stands for itself.
-	same(t, s.m, 3, objs[2])
+	require.Equal(t, []*engine.Object{nil, nil}, objs[1:], "the first error ends the batch")
+	// The test's memory says that what was read behind it is released.
+}
+
+// A read without an answer ends a batch like one that fails. What came before it is kept,
+// and what comes late is released.
+func TestRow26AHangInTheMiddle(t *testing.T) {
+	s := newSetup(t)
+	s.config.BlockingTimeout = 2 * time.Second
+	f := newFake(s.m)
+	b := s.on(t, f)
+	put(t, s.m, b, 1, 2, 3)
+	release := make(chan struct{})
+	f.mu.Lock()
+	f.block["get "+key(2).String()] = release
+	f.mu.Unlock()
+	objs, err := b.BatchedGet(ctx, keys(1, 4))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	same(t, s.m, 1, objs[0])
+	require.Equal(t, []*engine.Object{nil, nil}, objs[1:])
+	require.EqualValues(t, 1, b.Counters().GetFailures)
+	close(release)
 }
 
 func TestRow27AMissInTheMiddle(t *testing.T) {
@@ -343,6 +362,33 @@ func TestRow37AConnectorThatDiesIsMadeAnew(t *testing.T) {
 	same(t, s.m, 1, o)
 }
 
+// keeping never overwrites, as Mooncake does while a key is leased.
+type keeping struct{ *fake }
+
+func (k keeping) Put(ctx context.Context, key engine.Key, o *engine.Object) error {
+	if k.has(key) {
+		return errors.New("there is another value, which stays")
+	}
+	return k.fake.Put(ctx, key, o)
+}
+
+func TestProbesOfAStorageThatKeepsItsValues(t *testing.T) {
+	s := newSetup(t)
+	f := newFake(s.m)
+	b := s.on(t, keeping{f})
+	for round := range 2 {
+		f.fail("get", errDown)
+		for range 10 {
+			_, err := b.Get(ctx, key(1))
+			require.ErrorIs(t, err, errDown)
+		}
+		require.Error(t, b.CheckHealth(ctx))
+		f.fail("get", nil)
+		s.clock.advance(time.Hour)
+		require.NoError(t, b.CheckHealth(ctx), "round %d", round)
+	}
+}
+
 // pinging answers pings as a test likes.
 type pinging struct {
 	*fake
@@ -504,6 +550,10 @@ func TestPanicsAreErrors(t *testing.T) {
 	s := newSetup(t)
 	b := s.on(t, panicking{newFake(s.m)})
 	_, err := b.Get(ctx, key(1))
+	require.ErrorContains(t, err, "panicked")
+	_, err = b.BatchedGet(ctx, keys(1, 40))
+	require.ErrorContains(t, err, "panicked")
+	_, err = b.BatchedGetNonBlocking(ctx, "lookup", keys(1, 40))
 	require.ErrorContains(t, err, "panicked")
 	s.make = func(*remote.ConnectorContext) (any, error) { panic("no") }
 	b = s.start(t)

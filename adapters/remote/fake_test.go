@@ -79,7 +79,7 @@ type fake struct {
 	mu     sync.Mutex
 	objs   map[string]*engine.Object
 	err    map[string]error         // by operation, or operation and key
-	block  map[string]chan struct{} // calls wait for these to be closed
+	block  map[string]chan struct{} // the same; calls wait for these to be closed
 	calls  map[string]int
 	active int
 	most   int // calls at a time
@@ -97,6 +97,9 @@ func (f *fake) enter(op string, k engine.Key) error {
 	wait, err := f.block[op], f.err[op]
 	if err == nil {
 		err = f.err[op+" "+k.String()]
+	}
+	if wait == nil {
+		wait = f.block[op+" "+k.String()]
 	}
 	f.mu.Unlock()
 	if wait != nil {

@@ -181,31 +181,40 @@ func (h *headed) ExistsSync(key engine.Key) (bool, error) {
 }
 
 func (h *headed) Get(ctx context.Context, key engine.Key) (*engine.Object, error) {
-	s, name := h.store, key.String()
-	full := engine.HeaderSize(h.groups()) + h.padded(h.layout.Bytes())
-	o, stored, err := h.read(ctx, s, name, full)
-	if err != nil || o != nil || stored {
+	name := key.String()
+	head := int64(engine.HeaderSize(h.groups()))
+	full := head + int64(h.padded(h.layout.Bytes()))
+	o, stored, err := h.read(ctx, name, full)
+	if err != nil || o != nil || stored == full {
 		return o, err
 	}
-	// Not there, or not of the usual size.
-	sizes, err := s.sizes(ctx, name)
-	if err != nil || sizes[0] < int64(engine.HeaderSize(h.groups())) || sizes[0] == int64(full) || sizes[0] > math.MaxInt32 {
-		return nil, err
+	// Not there, or not of the usual size: most connectors have said which.
+	if stored <= 0 {
+		sizes, err := h.store.sizes(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		stored = sizes[0]
 	}
-	o, _, err = h.read(ctx, s, name, int(sizes[0]))
+	if stored < head || stored == full || stored > math.MaxInt32 {
+		return nil, nil
+	}
+	o, _, err = h.read(ctx, name, stored)
 	return o, err
 }
 
-// read reads a value of n bytes. stored says that there was one, whatever it was.
-func (h *headed) read(ctx context.Context, s store, name string, n int) (o *engine.Object, stored bool, err error) {
-	buf, release, err := s.scratch(n)
+// read reads a value of size bytes. stored is the size of the value that is there, 0 if
+// there is none or the connector does not say.
+func (h *headed) read(ctx context.Context, name string, size int64) (o *engine.Object, stored int64, err error) {
+	n := int(size)
+	buf, release, err := h.scratch(n)
 	if err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	defer release()
-	bits, err := s.get(ctx, []string{name}, []kv.Buffer{buf})
-	if err != nil || !bits.Test(0) {
-		return nil, false, err
+	filled, stored, err := h.getOne(ctx, name, buf)
+	if err != nil || !filled {
+		return nil, stored, err
 	}
 	head, err := engine.ParseHeader(buf, h.groups())
 	if err == nil && (head.Length > n-engine.HeaderSize(h.groups()) || h.pad == 0 && head.Length != n-engine.HeaderSize(h.groups())) {
@@ -217,20 +226,20 @@ func (h *headed) read(ctx context.Context, s store, name string, n int) (o *engi
 	}
 	if err != nil {
 		h.unusable(name, err)
-		return nil, true, nil
+		return nil, size, nil
 	}
 	if o, err = h.cpu.Allocate(ctx, layout, true); err != nil {
-		return nil, true, err
+		return nil, size, err
 	}
 	if head.Length != o.Len() {
 		if err := o.Truncate(head.Length); err != nil {
 			o.Release()
 			h.unusable(name, err)
-			return nil, true, nil
+			return nil, size, nil
 		}
 	}
 	copy(o.Bytes(), buf[engine.HeaderSize(h.groups()):])
-	return o, true, nil
+	return o, size, nil
 }
 
 func (h *headed) padded(n int) int {

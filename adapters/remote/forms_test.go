@@ -180,6 +180,12 @@ func TestRow125MooncakeSettings(t *testing.T) {
 			"master_server_address": "old:1", "mooncake_master_server_address": "new:1", "metadata_server": "old", "device_name": "",
 			"mooncake_replica_num": int64(2), "transfer_timeout": int64(1),
 		}))
+	// LMCache keeps two to itself, and has sizes as texts too.
+	require.Equal(t, map[string]any{"master_server_address": "m:1", "global_segment_size": int64(3355443200), "local_buffer_size": int64(1073741824), "prefer_local_alloc": true},
+		open(remote.Remote{URL: "mooncakestore://h:1"}, map[string]any{
+			"mooncake_master_server_addr": "m:1", "mooncake_global_segment_size": "3355443200", "local_buffer_size": int64(1073741824),
+			"mooncake_transfer_timeout": int64(1), "mooncake_storage_root_dir": "/x", "storage_root_dir": "/y", "mooncake_prefer_local_alloc": true,
+		}))
 	file := filepath.Join(t.TempDir(), "mooncake.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"master_server_address": "file:1", "local_hostname": "me"}`), 0o600))
 	t.Setenv("MOONCAKE_CONFIG_PATH", file)
@@ -189,14 +195,19 @@ func TestRow125MooncakeSettings(t *testing.T) {
 func TestWhatURLsMeanToTheRedisConnector(t *testing.T) {
 	m := newMemory(t)
 	for url, want := range map[string]map[string]any{
-		"redis://u:p@Host:7/2":                    {"lazy": true, "host": "host", "port": 7, "username": "u", "password": "p", "database": uint64(2)},
-		"rediss://:p@h:7":                         {"lazy": true, "host": "h", "port": 7, "password": "p", "tls": true},
-		"redis://h":                               {"lazy": true, "host": "h", "port": 6379},
-		"unix:///run/redis.sock":                  {"lazy": true, "unix_socket": "/run/redis.sock"},
-		"redis-sentinel://u:p@a:1,b:2/x":          {"lazy": true, "sentinels": []string{"a:1", "b:2"}, "sentinel_master": "redismaster", "username": "u", "password": "p"},
-		"redis-cluster://a:1,b:2":                 {"lazy": true, "cluster": true, "nodes": []string{"a:1", "b:2"}},
-		"resp://[::1]:9":                          {"lazy": true, "host": "::1", "port": 9},
-		"sixcall://acme/?workers=3&x=true&name=a": nil,
+		"redis://u:p@Host:7/2":           {"lazy": true, "host": "host", "port": 7, "username": "u", "password": "p", "database": uint64(2)},
+		"rediss://:p@h:7":                {"lazy": true, "host": "h", "port": 7, "password": "p", "tls": true},
+		"redis://h":                      {"lazy": true, "host": "h", "port": 6379},
+		"redis://u%40x:p%3A%2F@h:7?db=3": {"lazy": true, "host": "h", "port": 7, "username": "u@x", "password": "p:/", "database": uint64(3)},
+		"rediss://h?ssl_ca_certs=/ca.pem&ssl_certfile=/c.pem&ssl_keyfile=/k.pem&socket_timeout=3": {"lazy": true, "host": "h", "port": 6379, "tls": true, "tls_ca_file": "/ca.pem", "tls_cert_file": "/c.pem", "tls_key_file": "/k.pem"},
+		"rediss://h:1/?ssl_cert_reqs=none":         {"lazy": true, "host": "h", "port": 1, "tls": true, "tls_verify": false},
+		"redis://[::1]/2":                          {"lazy": true, "host": "::1", "port": 6379, "database": uint64(2)},
+		"unix:///run/redis.sock":                   {"lazy": true, "unix_socket": "/run/redis.sock"},
+		"unix://u@/run/redis.sock?db=4&password=p": {"lazy": true, "unix_socket": "/run/redis.sock", "username": "u", "password": "p", "database": uint64(4)},
+		"redis-sentinel://u:p@a:1,b:2/x":           {"lazy": true, "sentinels": []string{"a:1", "b:2"}, "sentinel_master": "redismaster", "username": "u", "password": "p"},
+		"redis-cluster://a:1,b:2":                  {"lazy": true, "cluster": true, "nodes": []string{"a:1", "b:2"}},
+		"resp://[::1]:9":                           {"lazy": true, "host": "::1", "port": 9},
+		"sixcall://acme/?workers=3&x=true&name=a":  nil,
 	} {
 		v := newValues()
 		_, err := v.connect(t, m, metadata(), remote.Remote{URL: url}, map[string]any{"sixcall.acme.more": int64(1)})
@@ -210,6 +221,21 @@ func TestWhatURLsMeanToTheRedisConnector(t *testing.T) {
 		require.Equal(t, "acme", v.opened[0].Class)
 		require.Equal(t, []string{"more", "name", "workers", "x"}, slices.Sorted(maps.Keys(v.opened[0].Params)))
 		require.Equal(t, true, v.opened[0].Params["x"])
+	}
+}
+
+func TestRedisURLsThatCannotBeRight(t *testing.T) {
+	m := newMemory(t)
+	for url, want := range map[string]string{
+		"rediss://h?ssl_ca_cert=/ca.pem&password=topsecret": "ssl_ca_cert=/ca.pem is not known",
+		"redis://u:topsecret@h/x":                           `the database is "x"`,
+		"unix://socket?password=topsecret":                  "want unix:///path",
+		"redis://u:topsecret@h:99999":                       "want 0 to 65535",
+	} {
+		_, err := newValues().connect(t, m, metadata(), remote.Remote{URL: url}, nil)
+		require.ErrorIs(t, err, remote.ErrURL, url)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "topsecret")
 	}
 }
 

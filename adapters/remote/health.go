@@ -98,8 +98,18 @@ func (b *Backend) replace(old *Instrumented) {
 	}
 }
 
-// probe stores a value and reads it back.
+// probe stores a value and reads it back, under LMCache's key. A storage that never
+// overwrites may have the value of another probe there: then under a key of its own.
 func (b *Backend) probe(ctx context.Context, conn *Instrumented) error {
+	stamp := b.opts.Now().UnixNano()
+	err := b.probeKey(ctx, conn, "0", stamp)
+	if err != nil && b.ctx.Err() == nil {
+		err = b.probeKey(ctx, conn, engine.HashInt(stamp), stamp)
+	}
+	return err
+}
+
+func (b *Backend) probeKey(ctx context.Context, conn *Instrumented, hash engine.Hash, stamp int64) error {
 	cpu := b.opts.Factory.opts.LocalCPU
 	_, err := bounded(ctx, b.timeout, func(ctx context.Context) (struct{}, error) {
 		o, err := cpu.Allocate(ctx, b.meta.Layout(), true)
@@ -107,10 +117,9 @@ func (b *Backend) probe(ctx context.Context, conn *Instrumented) error {
 			return struct{}{}, err
 		}
 		defer o.Release()
-		key := engine.Key{Model: "test", WorldSize: 1, Hash: "0", DType: engine.BFloat16}
-		stamp := []byte(fmt.Sprintf("sixcall %d", b.opts.Now().UnixNano()))
+		key := engine.Key{Model: "test", WorldSize: 1, Hash: hash, DType: engine.BFloat16}
 		clear(o.Bytes())
-		copy(o.Bytes(), stamp)
+		copy(o.Bytes(), fmt.Sprintf("sixcall %d", stamp))
 		if err := conn.Put(ctx, key, o); err != nil {
 			return struct{}{}, err
 		}
@@ -121,6 +130,9 @@ func (b *Backend) probe(ctx context.Context, conn *Instrumented) error {
 		defer got.Release()
 		if got == nil || !bytes.Equal(got.Bytes(), o.Bytes()) {
 			return struct{}{}, errors.New("what was stored was not read back")
+		}
+		if hash != "0" {
+			_, _ = conn.RemoveSync(key)
 		}
 		return struct{}{}, nil
 	}, nil)

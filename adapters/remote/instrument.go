@@ -121,8 +121,9 @@ func (i *Instrumented) Ping(ctx context.Context) (int, error) {
 	return 0, nil
 }
 
-// BatchedGet reads one by one, all at once, where the connector has no better way: a
-// key that fails is a miss and does not keep the others from being read.
+// BatchedGet reads one by one, some at once, where the connector has no better way. A
+// miss is nil and does not end the batch. The first key that fails, or has not answered
+// when ctx ends, does: it and all behind it are nil, what was read before is kept.
 func (i *Instrumented) BatchedGet(ctx context.Context, keys []engine.Key) (objs []*engine.Object, err error) {
 	began := time.Now()
 	if g, ok := i.inner.(BatchGetter); ok {
@@ -139,35 +140,99 @@ func (i *Instrumented) BatchedGet(ctx context.Context, keys []engine.Key) (objs 
 		i.got(began, len(keys), objs, err)
 		return objs, err
 	}
-	objs, errs := i.getEach(ctx, keys)
-	for n := range keys {
-		i.got(began, 1, objs[n:n+1], errs[n])
-		began = time.Now()
-	}
-	return objs, errors.Join(errs...)
+	objs, err = i.getEach(ctx, keys, false)
+	i.got(began, len(keys), objs, err)
+	return objs, err
 }
 
 // parallel is how many calls a batch makes at once where the connector has no batches.
 const parallel = 16
 
-// each calls f for 0 to n-1, some at once.
-func each(n int, f func(int)) {
+// each calls f for 0 to n-1, some at once, and returns what each call said. A panic is
+// an error.
+func each(n int, f func(int) error) []error {
 	var calls sync.WaitGroup
 	room := make(chan struct{}, parallel)
+	errs := make([]error, n)
 	for k := range n {
 		room <- struct{}{}
 		calls.Go(func() {
-			defer func() { <-room }()
-			f(k)
+			defer func() {
+				if p := recover(); p != nil {
+					errs[k] = panicked(p)
+				}
+				<-room
+			}()
+			errs[k] = f(k)
 		})
 	}
 	calls.Wait()
+	return errs
 }
 
-func (i *Instrumented) getEach(ctx context.Context, keys []engine.Key) ([]*engine.Object, []error) {
-	objs, errs := make([]*engine.Object, len(keys)), make([]error, len(keys))
-	each(len(keys), func(n int) { objs[n], errs[n] = i.inner.Get(ctx, keys[n]) })
-	return objs, errs
+func panicked(p any) error { return fmt.Errorf("the connector panicked: %v", p) }
+
+// getEach reads keys one by one, some at once, and takes the answers in their order up
+// to the first error, or up to the first miss if misses end it as well. It does not
+// wait for the others: their reads are cancelled, and what comes late is released.
+func (i *Instrumented) getEach(ctx context.Context, keys []engine.Key, untilMiss bool) ([]*engine.Object, error) {
+	objs := make([]*engine.Object, len(keys))
+	ctx, cancel := context.WithCancel(ctx)
+	type answer struct {
+		o   *engine.Object
+		err error
+	}
+	answers := make([]chan answer, len(keys))
+	for n := range answers {
+		answers[n] = make(chan answer, 1)
+	}
+	read := func(n int) (a answer) {
+		defer func() {
+			if p := recover(); p != nil {
+				a = answer{err: panicked(p)}
+			}
+		}()
+		a.o, a.err = i.inner.Get(ctx, keys[n])
+		return a
+	}
+	var next atomic.Int64
+	for range min(parallel, len(keys)) {
+		go func() {
+			for n := int(next.Add(1)) - 1; n < len(keys); n = int(next.Add(1)) - 1 {
+				if ctx.Err() != nil {
+					answers[n] <- answer{err: context.Cause(ctx)}
+					continue
+				}
+				answers[n] <- read(n)
+			}
+		}()
+	}
+	defer cancel()
+	for n := range keys {
+		var a answer
+		late := answers[n+1:]
+		select {
+		case a = <-answers[n]:
+		case <-ctx.Done():
+			select {
+			case a = <-answers[n]: // both may be true
+			default:
+				a.err, late = context.Cause(ctx), answers[n:]
+			}
+		}
+		if a.err == nil && (a.o != nil || !untilMiss) {
+			objs[n] = a.o
+			continue
+		}
+		a.o.Release()
+		go func() {
+			for _, c := range late {
+				(<-c).o.Release()
+			}
+		}()
+		return objs, a.err
+	}
+	return objs, nil
 }
 
 // BatchedPut stores one by one, some at once, where the connector has no better way.
@@ -177,8 +242,7 @@ func (i *Instrumented) BatchedPut(ctx context.Context, keys []engine.Key, objs [
 	if p, ok := i.inner.(BatchPutter); ok {
 		return p.BatchedPut(ctx, keys, objs)
 	}
-	errs := make([]error, len(keys))
-	each(len(keys), func(n int) { errs[n] = i.inner.Put(ctx, keys[n], objs[n]) })
+	errs := each(len(keys), func(n int) error { return i.inner.Put(ctx, keys[n], objs[n]) })
 	failed := KeyErrors{}
 	for n, err := range errs {
 		if err != nil {
@@ -217,8 +281,11 @@ func (i *Instrumented) BatchedAsyncContains(ctx context.Context, lookupID string
 		n, err := c.BatchedContains(ctx, keys)
 		return min(max(n, 0), len(keys)), err
 	}
-	found, errs := make([]bool, len(keys)), make([]error, len(keys))
-	each(len(keys), func(n int) { found[n], errs[n] = i.inner.Exists(ctx, keys[n]) })
+	found := make([]bool, len(keys))
+	errs := each(len(keys), func(n int) (err error) {
+		found[n], err = i.inner.Exists(ctx, keys[n])
+		return err
+	})
 	for n := range keys {
 		if errs[n] != nil {
 			return 0, errs[n]
@@ -246,9 +313,7 @@ func (i *Instrumented) BatchedGetNonBlocking(ctx context.Context, lookupID strin
 	case BatchGetter:
 		objs, err = c.BatchedGet(ctx, keys)
 	default:
-		var errs []error
-		objs, errs = i.getEach(ctx, keys)
-		err = errors.Join(errs...)
+		objs, err = i.getEach(ctx, keys, true)
 	}
 	run := 0
 	for run < len(objs) && objs[run] != nil {

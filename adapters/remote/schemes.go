@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"go.uber.org/zap"
 )
 
 // makers returns the schemes that every program has. It is a function because an
@@ -86,34 +88,12 @@ func newRedis(c *ConnectorContext) (Connector, error) {
 			}
 		}
 	}
-	params := map[string]any{"lazy": true}
-	if scheme, rest, _ := strings.Cut(url, "://"); strings.EqualFold(scheme, "unix") {
-		path, query, _ := strings.Cut(rest, "?")
-		params["unix_socket"] = path
-		if db, ok := strings.CutPrefix(query, "db="); ok {
-			params["database"] = json.Number(db)
-		}
-	} else {
-		if !strings.Contains(rest, ":") || strings.HasSuffix(rest, "]") {
-			host, path, _ := strings.Cut(rest, "/")
-			url = scheme + "://" + host + ":6379/" + path
-		}
-		a, err := parseURL(url)
-		if err != nil {
-			return nil, err
-		}
-		params["host"], params["port"] = a.host, a.port
-		login(params, a.user, a.password)
-		if db := strings.Trim(a.path, "/"); db != "" {
-			n, err := strconv.ParseUint(db, 10, 31)
-			if err != nil {
-				return nil, fmt.Errorf("%w %q: the database is %q, want a number", ErrURL, masked(url), db)
-			}
-			params["database"] = n
-		}
-		if a.scheme == "rediss" {
-			params["tls"] = true
-		}
+	params, ignored, err := redisParams(url)
+	if err != nil {
+		return nil, err
+	}
+	if len(ignored) > 0 {
+		c.Logger.Warn("options of a redis URL have no effect here", zap.Strings("options", ignored))
 	}
 	s, err := open(c, "redis", params)
 	if err != nil {
@@ -367,21 +347,33 @@ func newMooncake(c *ConnectorContext) (Connector, error) {
 }
 
 // mooncakeParams returns the library's parameters: LMCache's own names, and all
-// that begins with mooncake_, which wins.
+// that begins with mooncake_, which wins. LMCache has sizes as numbers or as texts; two
+// names are LMCache's own and mean nothing to the library.
 func mooncakeParams(settings map[string]any) map[string]any {
 	params := map[string]any{}
-	for _, key := range mooncakeKeys {
-		if v := settings[key]; v != nil && v != "" {
-			params[key] = v
+	set := func(name string, v any) {
+		if text, ok := v.(string); ok && strings.HasSuffix(name, "_size") {
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				v = n
+			}
 		}
+		if v != nil && v != "" {
+			params[name] = v
+		}
+	}
+	for _, key := range mooncakeKeys {
+		set(key, settings[key])
 	}
 	for key, v := range settings {
 		name, ok := strings.CutPrefix(key, "mooncake_")
-		if ok && name != "prefer_local_alloc" {
-			params[name] = v
-		} else if ok {
-			params["prefer_local_alloc"] = v
+		if ok && name != "transfer_timeout" && name != "storage_root_dir" {
+			set(name, v)
 		}
+	}
+	// The library's own word for it.
+	if v, ok := params["master_server_addr"]; ok {
+		params["master_server_address"] = v
+		delete(params, "master_server_addr")
 	}
 	return params
 }

@@ -40,7 +40,7 @@ func rawKeys(names []string) []kv.Key {
 func (s store) sizes(ctx context.Context, names ...string) ([]int64, error) {
 	keys := rawKeys(names)
 	r, err := s.b.Do(ctx, bridge.Lookup, keys, nil)
-	if err != nil {
+	if err = errors.Join(err, r.AllFailed); err != nil {
 		return nil, err
 	}
 	there := kv.Gather(&r.Bits, keys)
@@ -64,7 +64,17 @@ func (s store) sizes(ctx context.Context, names ...string) ([]int64, error) {
 // get fills buffers of the exact sizes and says which it filled.
 func (s store) get(ctx context.Context, names []string, bufs []kv.Buffer) (kv.Bitmap, error) {
 	r, err := s.b.Do(ctx, bridge.Load, rawKeys(names), bufs)
-	return r.Bits, err
+	return r.Bits, errors.Join(err, r.AllFailed)
+}
+
+// getOne fills one buffer. stored is the size of a value of another size, 0 if there
+// is none or the connector does not say.
+func (s store) getOne(ctx context.Context, name string, buf kv.Buffer) (filled bool, stored int64, err error) {
+	r, err := s.b.Do(ctx, bridge.Load, rawKeys([]string{name}), []kv.Buffer{buf})
+	if len(r.Lengths) > 0 {
+		stored = max(r.Lengths[0], 0)
+	}
+	return r.Bits.Test(0), stored, errors.Join(err, r.AllFailed)
 }
 
 // set stores values and says which it stored. The error is of the first that failed.

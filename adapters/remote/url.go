@@ -3,6 +3,7 @@ package remote
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -55,8 +56,11 @@ func parseURL(text string) (a address, err error) {
 	return a, nil
 }
 
+var passwords = regexp.MustCompile(`([?&]password=)[^&]*`)
+
 // masked is a URL without its password.
 func masked(text string) string {
+	text = passwords.ReplaceAllString(text, "$1***")
 	start := strings.Index(text, "://")
 	if start < 0 {
 		return text

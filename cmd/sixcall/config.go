@@ -41,6 +41,10 @@ masked.`,
 			if err := c.Validate(); err != nil {
 				return failed(err)
 			}
+			if c.RemoteSerde != "naive" && (c.RemoteURL != "" || len(c.RemoteStoragePlugins) > 0) {
+				// A program that links the packages may bring one; this one has none.
+				return failed(fmt.Errorf("remote_serde is %q: this program stores chunks as they are; use naive", c.RemoteSerde))
+			}
 			opts, err := hostOptions(a, c)
 			if err != nil {
 				return err

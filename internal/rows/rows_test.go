@@ -54,6 +54,32 @@ func TestEveryRowNamesTestsThatExist(t *testing.T) {
 	}
 }
 
+// TestEverySchemeNamesTestsThatExist is about the second table of host-rows.md.
+func TestEverySchemeNamesTestsThatExist(t *testing.T) {
+	root := filepath.Join("..", "..")
+	text, err := os.ReadFile(filepath.Join(root, "docs", "host-rows.md"))
+	require.NoError(t, err)
+	_, table, ok := strings.Cut(string(text), "## URL schemes")
+	require.True(t, ok)
+	source := read(t, filepath.Join(root, "adapters", "config", "host", "*_test.go"))
+	schemes := regexp.MustCompile("`[a-z0-9-]+://`")
+	var seen []string
+	for _, l := range strings.Split(table, "\n") {
+		found := schemes.FindAllString(l, -1)
+		seen = append(seen, found...)
+		tests := regexp.MustCompile(`Test\w+`).FindAllString(l, -1)
+		require.Equal(t, len(found) > 0, len(tests) > 0, l)
+		for _, name := range tests {
+			require.Contains(t, source, "func "+name+"(t *testing.T)", l)
+		}
+	}
+	makers := read(t, filepath.Join(root, "adapters", "remote", "schemes.go"))
+	for _, m := range regexp.MustCompile(`(?m)^\t\t"([a-z0-9-]+)": +new`).FindAllStringSubmatch(makers, -1) {
+		require.Contains(t, seen, "`"+m[1]+"://`", "a built-in scheme without a row")
+	}
+	require.Contains(t, seen, "`plugin://`")
+}
+
 func read(t *testing.T, pattern string) string {
 	t.Helper()
 	files, err := filepath.Glob(pattern)

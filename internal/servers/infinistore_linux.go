@@ -127,6 +127,62 @@ func (s *InfiniStore) Ask() error {
 	return nil
 }
 
+// Put stores a value as a client of InfiniStore's TCP protocol does that keeps to it
+// from a description.
+func (s *InfiniStore) Put(key string, value []byte) error {
+	code, _, err := s.payload(key, 'P', value)
+	if err == nil && code != 200 {
+		err = fmt.Errorf("the server says %d", code)
+	}
+	return err
+}
+
+// Get returns what is stored, nil if nothing is.
+func (s *InfiniStore) Get(key string) ([]byte, error) {
+	code, value, err := s.payload(key, 'G', nil)
+	if err == nil && code != 200 && code != 404 {
+		err = fmt.Errorf("the server says %d", code)
+	}
+	return value, err
+}
+
+// payload sends one request for a value: a header, a FlatBuffer with key, length and
+// operation in a fixed layout, and what is stored.
+func (s *InfiniStore) payload(key string, op byte, value []byte) (code uint32, stored []byte, err error) {
+	conn, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", s.Port), 10*time.Second)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	u16, u32 := binary.LittleEndian.AppendUint16, binary.LittleEndian.AppendUint32
+	body := u32(nil, 16)                              // the table is there
+	for _, n := range []uint16{10, 16, 4, 8, 12, 0} { // its vtable: sizes, fields, padding
+		body = u16(body, n)
+	}
+	body = u32(u32(u32(u32(body, 12), 12), uint32(len(value))), uint32(op)) // the table
+	body = append(u32(body, uint32(len(key))), key...)
+	body = append(body, make([]byte, 4-len(key)%4)...) // the text ends with a zero
+	request := u32(append(u32(nil, 0xdeadbeef), 'L'), uint32(len(body)))
+	if _, err := conn.Write(append(append(request, body...), value...)); err != nil {
+		return 0, nil, err
+	}
+	var word [4]byte
+	if _, err := io.ReadFull(conn, word[:]); err != nil {
+		return 0, nil, err
+	}
+	code = binary.LittleEndian.Uint32(word[:])
+	if op == 'P' || code != 200 {
+		return code, nil, nil
+	}
+	if _, err := io.ReadFull(conn, word[:]); err != nil {
+		return code, nil, err
+	}
+	stored = make([]byte, binary.LittleEndian.Uint32(word[:]))
+	_, err = io.ReadFull(conn, stored)
+	return code, stored, err
+}
+
 // compileStub builds a shared library from one C file.
 func compileStub(t testing.TB, library, source string, flags ...string) {
 	t.Helper()

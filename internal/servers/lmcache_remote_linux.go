@@ -34,7 +34,21 @@ func lmcacheRemote(t testing.TB, args ...string) *exec.Cmd {
 // ends with the test.
 func StartLMCacheRemote(t testing.TB, args ...string) *LMCacheRemote {
 	t.Helper()
-	cmd := lmcacheRemote(t, args...)
+	return startLMCacheRemote(t, lmcacheRemote(t, args...))
+}
+
+// StartLMCacheMooncake makes LMCache's connector for Mooncake, on Mooncake's own Python
+// client. It ends with the test.
+func StartLMCacheMooncake(t testing.TB, m *Mooncake) *LMCacheRemote {
+	t.Helper()
+	cmd := lmcacheRemote(t, "mooncakestore", m.Address)
+	cmd.Env = append(append(cmd.Env, m.Environment()...), "LD_LIBRARY_PATH="+m.stubs,
+		"PYTHONPATH="+Deps(t, "lmcache")+":"+Deps(t, "mooncake"))
+	return startLMCacheRemote(t, cmd)
+}
+
+func startLMCacheRemote(t testing.TB, cmd *exec.Cmd) *LMCacheRemote {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	answers, writer, err := os.Pipe()

@@ -211,30 +211,6 @@ func (h *Host) remotes(ctx context.Context, cpu *storage.CPU) error {
 	return nil
 }
 
-// nixl adds the storage backend on NIXL: the connector nixl behind a remote backend.
-func (h *Host) nixl(ctx context.Context, cpu *storage.CPU) {
-	c := h.opts.Config.Config
-	extra := maps.Clone(c.Extra)
-	for from, to := range map[string]string{"nixl_backend": "backend", "nixl_path": "base_path", "nixl_backend_params": "backend_params", "use_direct_io": "direct_io"} {
-		if v := extra[from]; v != nil {
-			extra["sixcall.nixl."+to] = v
-		}
-	}
-	c.Extra, c.RemoteStoragePlugins, c.RemoteSerde = extra, nil, "naive"
-	if c.SaveUnfullChunk {
-		h.problem(errors.New("enable_nixl_storage: save_unfull_chunk must be false"))
-		return
-	}
-	factory, _ := h.factory(&c, cpu, python.Remote)
-	h.add(storage.NameNixl, func() (storage.Backend, error) {
-		b, err := remote.NewBackend(ctx, remote.BackendOptions{Remote: remote.Remote{Backend: storage.NameNixl, URL: "sixcall://nixl"}, Factory: factory})
-		if err != nil {
-			return nil, err
-		}
-		return b, nil
-	})
-}
-
 func (h *Host) plugins(life context.Context, cpu *storage.CPU) {
 	c := &h.opts.Config.Config
 	if c.EnablePD && !c.LocalCPU {

@@ -122,6 +122,10 @@ func TestRow37RedisThatRestarts(t *testing.T) {
 	r := servers.StartRedis(t, servers.RedisOptions{})
 	h, b := startURL(t, "redis://"+r.Addr(), "")
 	put(t, h, b, 1)
+	r.Kill()
+	_, err := b.Get(ctx, key(1))
+	require.Error(t, err, "nobody knows; a miss would be no reason to fall back")
+	require.Error(t, b.CheckHealth(ctx))
 	r.Restart(t)
 	eventually(t, func() bool {
 		o := object(t, h, 2)

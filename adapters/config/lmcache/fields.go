@@ -48,7 +48,7 @@ var fields = []field{
 	{"blend_special_str", kindText, " # # ", false},
 	{"retrieve_locations", kindList, nil, true},
 	{"store_location", kindText, nil, true},
-	{"enable_p2p", kindBool, false, false},
+	{"enable_p2p", kindBool, false, true},
 	{"p2p_host", kindText, nil, false},
 	{"p2p_init_ports", kindInts, nil, false},
 	{"p2p_lookup_ports", kindInts, nil, false},

@@ -382,6 +382,9 @@ func (c *Config) Validate() error {
 	check(c.BlockingTimeout > 0, "blocking_timeout_secs is %v, want 1 or more", c.BlockingTimeout.Seconds())
 	check(slices.Contains([]string{"LRU", "LFU", "FIFO", "MRU"}, strings.ToUpper(c.CachePolicy)), "cache_policy is %q, want LRU, LFU, FIFO or MRU", c.CachePolicy)
 	check(slices.Contains([]string{"naive", "kivi", "cachegen"}, c.RemoteSerde), "remote_serde is %q, want naive, kivi or cachegen", c.RemoteSerde)
+	p2p, _ := c.values["enable_p2p"].(bool)
+	check(!p2p, "enable_p2p is true: transfer between peers over NIXL is not part of this program; NIXL storage (enable_nixl_storage) and remotes are")
+	check(!c.EnablePD, "enable_pd is true: prefill and decode in different processes, over NIXL, is not part of this program; use a remote that both reach")
 	check(c.LocalDiskSharding == "by_gpu", "local_disk_path_sharding is %q, want by_gpu", c.LocalDiskSharding)
 	return errors.Join(errs...)
 }

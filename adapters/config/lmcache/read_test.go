@@ -83,14 +83,14 @@ func TestEnvironmentOverTheFile(t *testing.T) {
 func TestWhatIsIgnoredIsSaid(t *testing.T) {
 	c := parse(t, `
 chunk_sise: 64
-enable_p2p: true
+enable_blending: true
 max_local_cpu_size: lots
 storage_plugins: 7
 use_gds: true
 `)
 	require.Equal(t, []string{
 		"line 2: chunk_sise is no setting of LMCache; it is ignored (did you mean chunk_size?)",
-		"line 3: enable_p2p has no effect here",
+		"line 3: enable_blending has no effect here",
 		"line 4: max_local_cpu_size: it is not a finite number; the default is taken",
 		"line 5: storage_plugins: it is neither a list nor text; the default is taken",
 	}, c.Warnings)
@@ -105,8 +105,9 @@ use_gds: true
 }
 
 func TestValidateSaysAll(t *testing.T) {
-	err := parse(t, "chunk_size: 0\ncache_policy: best\nremote_serde: zip\nblocking_timeout_secs: 0\nlocal_disk_path_sharding: random\n").Validate()
-	for _, name := range []string{"chunk_size", "cache_policy", "remote_serde", "blocking_timeout_secs", "local_disk_path_sharding"} {
+	err := parse(t, "chunk_size: 0\ncache_policy: best\nremote_serde: zip\nblocking_timeout_secs: 0\nlocal_disk_path_sharding: random\nenable_p2p: true\nenable_pd: true\n").Validate()
+	for _, name := range []string{"chunk_size", "cache_policy", "remote_serde", "blocking_timeout_secs", "local_disk_path_sharding",
+		"enable_p2p is true: transfer between peers over NIXL is not part", "enable_pd is true"} {
 		require.ErrorContains(t, err, name)
 	}
 }
@@ -125,6 +126,10 @@ func TestRow109TheWholeConfigurationIsStrictJSON(t *testing.T) {
 	require.NotContains(t, string(masked), "s3cr3t")
 	require.Contains(t, string(masked), `"min_retrieve_tokens": 0`)
 	require.Contains(t, string(masked), `redis://***@h:1`)
+	masked, err = parse(t, "remote_url: unix:///s?db=1&password=s3cr3t\n").Masked()
+	require.NoError(t, err)
+	require.NotContains(t, string(masked), "s3cr3t")
+	require.Contains(t, string(masked), "unix:///s?db=1")
 }
 
 func TestSchema(t *testing.T) {
@@ -135,5 +140,5 @@ func TestSchema(t *testing.T) {
 	require.EqualValues(t, 256, s.Properties["chunk_size"]["default"])
 	require.Equal(t, true, s.Properties["external_backends"]["deprecated"])
 	require.NotContains(t, s.Properties["storage_plugins"], "description")
-	require.Equal(t, "accepted, without effect here", s.Properties["enable_p2p"]["description"])
+	require.Equal(t, "accepted, without effect here", s.Properties["enable_blending"]["description"])
 }

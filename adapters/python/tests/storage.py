@@ -13,7 +13,7 @@ from lmcache.v1.distributed.config import EvictionConfig, L1ManagerConfig, L1Mem
 from lmcache.v1.distributed.l2_adapters.config import add_l2_adapters_args, parse_args_to_l2_adapters_config
 from lmcache.v1.distributed.storage_manager import StorageManager
 
-from helpers import WAIT
+from helpers import WAIT, until  # noqa: F401: tests call storage.until
 
 LAYOUT = MemoryLayoutDesc([torch.Size([2, 4, 64, 8])], [torch.float16])
 VALUE_BYTES = 2 * 4 * 64 * 8 * 2
@@ -49,15 +49,6 @@ def content(k: ObjectKey) -> bytes:
     """What is stored under a key; differs between keys everywhere."""
     seed = (k.chunk_hash + k.model_name.encode() + k.cache_salt.encode()) * VALUE_BYTES
     return seed[:VALUE_BYTES]
-
-
-def until(condition, what: str) -> None:
-    """Waits for a condition of another thread."""
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {WAIT} s for: {what}")
-        time.sleep(0.01)
 
 
 def store(sm: StorageManager, keys: list[ObjectKey]) -> None:

@@ -2,7 +2,7 @@
 """Runs LMCache's own code for remote storage, from its wheel, for a test:
 
     remote.py server HOST PORT        LMCache's server, which lm:// talks to
-    remote.py fs FOLDER | redis URL | lm HOST PORT
+    remote.py fs FOLDER | redis URL | lm HOST PORT | mooncakestore MASTER
                                       a connector; commands on stdin, a JSON object a
                                       line, answers on descriptor 3:
     {"op": "put", "key": text, "value": base64, "shape": [...], "dtype": name}
@@ -224,7 +224,11 @@ class Chunk:
         self.dtypes = dtypes if isinstance(dtypes, list) else [dtypes]
         self.fmt = fmt
         self.byte_array = memoryview(bytearray(size_bytes(self.shapes, self.dtypes)))
+        self.raw_tensor = types.SimpleNamespace(copy_=self.fill)
         self.metadata = self.meta = types.SimpleNamespace(shape=self.shapes[0], dtype=self.dtypes[0], fmt=fmt)
+
+    def fill(self, data):
+        self.byte_array[:] = data
 
     def get_shapes(self):
         return self.shapes
@@ -267,6 +271,15 @@ async def serve(kind, args):
     elif kind == "redis":
         from lmcache.v1.storage_backend.connector.redis_connector import RedisConnector
         connector = RedisConnector(args[0], loop, backend)
+    elif kind == "mooncakestore":
+        from lmcache.v1.storage_backend.connector.mooncakestore_connector import MooncakestoreConnector
+        # The client is Mooncake's own; torch only copies what it has read.
+        torch.frombuffer = lambda buffer, dtype, offset, count: memoryview(buffer).cast("B")[offset:offset + count]
+        backend.config.extra_config = {
+            "local_hostname": "127.0.0.1", "metadata_server": "P2PHANDSHAKE", "global_segment_size": "0",
+            "local_buffer_size": "16777216", "mooncake_master_server_addr": args[0], "transfer_timeout": 60}
+        backend.memory_allocator = types.SimpleNamespace(numa_mapping=types.SimpleNamespace())
+        connector = MooncakestoreConnector(loop, backend, backend.config)
     else:
         from lmcache.v1.storage_backend.connector.lm_connector import LMCServerConnector
         connector = LMCServerConnector(args[0], int(args[1]), loop, backend)
@@ -281,7 +294,7 @@ async def serve(kind, args):
         elif request["op"] == "exists":
             answer["found"] = bool(await connector.exists(key))
         else:
-            chunk = await connector.get(key)
+            (chunk,) = await connector.batched_get([key]) if connector.support_batched_get() else [await connector.get(key)]
             if chunk is not None:
                 answer = {"found": True, "value": base64.b64encode(chunk.byte_array).decode(), "shape": list(chunk.get_shape())}
         print(json.dumps(answer), file=answers, flush=True)

@@ -9,13 +9,13 @@ import weakref
 from types import MappingProxyType
 from typing import Any, Mapping
 
-from lmcache.lmcache_native import Bitmap
 from lmcache.v1.distributed.api import ObjectKey
 from lmcache.v1.distributed.internal_api import L2StoreResult
 from lmcache.v1.distributed.l2_adapters.base import AdapterUsage, L2AdapterInterface
 
 from sixcall import abi, bridge
 from sixcall.errors import Error
+from sixcall.lmcache.compat import Bitmap
 from sixcall.lmcache.config import L2AdapterConfig
 
 _open: "weakref.WeakSet[L2Adapter]" = weakref.WeakSet()
@@ -154,7 +154,9 @@ class L2Adapter(L2AdapterInterface):
         self._start_events()
 
     def set_backend_identity(self, name: str, shared: bool = False) -> None:
-        super().set_backend_identity(name, shared)
+        inherited = getattr(super(), "set_backend_identity", None)  # 0.5.0 has none
+        if inherited is not None:
+            inherited(name, shared)
         self._bridge.describe(self._handle, bridge.SET_IDENTITY, {"name": name, "shared": shared}, self._name)
 
     def _start_events(self) -> None:

@@ -39,7 +39,7 @@ class SixcallConnectorAdapter(ConnectorAdapter):
         return url.startswith(self.schema) or url.startswith("plugin://sixcall")
 
     def create_connector(self, context: ConnectorContext) -> RemoteConnector:
-        if context.plugin_name is not None:
+        if getattr(context, "plugin_name", None) is not None:  # 0.4.1 has none
             extra = (context.config.extra_config if context.config else None) or {}
             prefix = f"remote_storage_plugin.{context.plugin_name}"
             library, params = extra.get(f"{prefix}.library", ""), extra.get(f"{prefix}.params", {})

@@ -1,0 +1,95 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+
+	"go.uber.org/zap"
+
+	"github.com/sixcall/sixcall/adapters/python"
+	"github.com/sixcall/sixcall/adapters/remote"
+	"github.com/sixcall/sixcall/adapters/storage"
+)
+
+// nixl adds the storage backend on NIXL: the connector nixl behind a remote backend.
+func (h *Host) nixl(ctx context.Context, cpu *storage.CPU) {
+	c := h.opts.Config.Config
+	extra, err := nixlParams(c.Extra, h.opts.Metadata.LocalWorkerID)
+	switch {
+	case err != nil:
+	case c.SaveUnfullChunk:
+		err = errors.New("save_unfull_chunk must be false")
+	case cpu == nil:
+		err = errors.New("it needs memory for what it reads: a worker with max_local_cpu_size above 0")
+	}
+	if err != nil {
+		h.problem(fmt.Errorf("enable_nixl_storage: %w", err))
+		return
+	}
+	for key := range c.Extra {
+		if nixlIgnored[key] {
+			h.opts.Logger.Warn("a setting of NIXL storage has no effect here", zap.String("setting", key))
+		}
+	}
+	c.Extra, c.RemoteStoragePlugins, c.RemoteSerde = extra, nil, "naive"
+	factory, _ := h.factory(&c, cpu, python.Remote)
+	h.add(storage.NameNixl, func() (storage.Backend, error) {
+		b, err := remote.NewBackend(ctx, remote.BackendOptions{Remote: remote.Remote{Backend: storage.NameNixl, URL: "sixcall://nixl"}, Factory: factory})
+		if err != nil {
+			return nil, err
+		}
+		return b, nil
+	})
+}
+
+// nixlIgnored are settings about slots, caches and threads of LMCache's own code.
+var nixlIgnored = map[string]bool{
+	"nixl_pool_size": true, "nixl_presence_cache": true, "nixl_presence_cache_only": true, "nixl_async_put": true,
+	"nixl_enable_prog_thread": true, "nixl_sync_mode": true, "nixl_use_hugepages": true,
+}
+
+// nixlParams returns extra_config with LMCache's settings of NIXL storage as those of
+// the connector.
+func nixlParams(extra map[string]any, worker int) (map[string]any, error) {
+	out := maps.Clone(extra)
+	for from, to := range map[string]string{"nixl_backend": "backend", "nixl_path": "base_path", "nixl_backend_params": "backend_params", "use_direct_io": "direct_io"} {
+		if v := extra[from]; v != nil {
+			out["sixcall.nixl."+to] = v
+		}
+	}
+	if extra["nixl_backend"] == nil {
+		return nil, errors.New("extra_config needs nixl_backend, such as POSIX or OBJ")
+	}
+	if by := extra["nixl_path_sharding"]; by != nil && by != "by_gpu" {
+		return nil, fmt.Errorf("nixl_path_sharding is %v, want by_gpu", by)
+	}
+	list := extra["nixl_endpoint_list"]
+	if list == nil {
+		return out, nil
+	}
+	// Each worker has one of the endpoints.
+	endpoints, ok := list.([]any)
+	if !ok || len(endpoints) == 0 {
+		return nil, fmt.Errorf("nixl_endpoint_list is %v, want a list of http:// or https:// URLs", list)
+	}
+	var urls []string
+	for _, e := range endpoints {
+		text, _ := e.(string)
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, fmt.Errorf("nixl_endpoint_list has %v, want http:// or https:// URLs", e)
+		}
+		urls = append(urls, text)
+	}
+	params, _ := extra["nixl_backend_params"].(map[string]any)
+	params = maps.Clone(params)
+	if params == nil {
+		params = map[string]any{}
+	}
+	params["endpoint_override"] = urls[worker%len(urls)]
+	out["sixcall.nixl.backend_params"] = params
+	return out, nil
+}
