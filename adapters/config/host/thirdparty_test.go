@@ -5,6 +5,7 @@ package host_test
 import (
 	"errors"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -18,14 +19,18 @@ import (
 	"github.com/sixcall/sixcall/internal/servers"
 )
 
-// lmcachePlugins puts LMCache 0.5.6, torch and plug-ins of third parties on the
-// interpreter's path.
-func lmcachePlugins(t *testing.T) {
+// lmcachePlugins puts LMCache 0.5.6, or the other version that is given, torch and
+// plug-ins of third parties on the interpreter's path.
+func lmcachePlugins(t *testing.T, version ...string) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: minutes, and no Go in them")
 	}
-	needPython(t, append(servers.LMCacheTorch(t), servers.Deps(t, "lmcache-plugins"))...)
+	folders := append(servers.LMCacheTorch(t), servers.Deps(t, "lmcache-plugins"))
+	for _, v := range version {
+		folders = append(folders, servers.Deps(t, "lmcache-"+v))
+	}
+	needPython(t, folders...)
 	servers.Program(t, "python3.11", "python3")
 	t.Setenv("LMCACHE_TRACK_USAGE", "false")
 }
@@ -55,6 +60,11 @@ func logged(t *testing.T, w *world, texts ...string) {
 // with the YAML of the documentation. It was written for LMCache 0.3.
 func TestSeedLogBackendInPython(t *testing.T) {
 	lmcachePlugins(t)
+	seedLogBackendInPython(t)
+}
+
+func seedLogBackendInPython(t *testing.T) {
+	t.Helper()
 	w := read(t, `
 chunk_size: 64
 local_cpu: False
@@ -116,6 +126,11 @@ extra_config:
 // others with the real LMCache and torch instead of stand-ins.
 func TestLMCacheOfTheInterpreter(t *testing.T) {
 	lmcachePlugins(t)
+	lmcacheOfTheInterpreter(t)
+}
+
+func lmcacheOfTheInterpreter(t *testing.T) {
+	t.Helper()
 	h := read(t, `
 chunk_size: 64
 max_local_cpu_size: 0.01
@@ -163,6 +178,11 @@ func startKvblockd(t *testing.T) string {
 // go to it and come back as they were.
 func TestKvblockdStoresFromPython(t *testing.T) {
 	lmcachePlugins(t)
+	kvblockdStoresFromPython(t)
+}
+
+func kvblockdStoresFromPython(t *testing.T) {
+	t.Helper()
 	address := startKvblockd(t)
 	h := read(t, `
 chunk_size: 64
@@ -177,4 +197,19 @@ extra_config:
 	require.Empty(t, h.Problems)
 	require.Equal(t, []string{storage.NameLocalCPU, storage.NameRemote}, h.Manager.Names())
 	exchange(t, h, storage.NameRemote)
+}
+
+// TestPluginsInPythonOnLMCacheVersions is run by make test-lmcache-versions.
+func TestPluginsInPythonOnLMCacheVersions(t *testing.T) {
+	if os.Getenv("SIXCALL_LMCACHE_VERSIONS") == "" {
+		t.Skip("set SIXCALL_LMCACHE_VERSIONS; it installs versions of LMCache")
+	}
+	for _, version := range []string{"0.5.5", "0.5.0", "0.4.7", "0.4.1", "0.3.15"} {
+		t.Run(version, func(t *testing.T) {
+			lmcachePlugins(t, version)
+			seedLogBackendInPython(t)
+			kvblockdStoresFromPython(t)
+			lmcacheOfTheInterpreter(t)
+		})
+	}
 }
