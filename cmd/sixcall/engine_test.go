@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -144,6 +147,55 @@ func TestRunChild(t *testing.T) {
 		t.Skip("only a child process of another test runs this")
 	}
 	os.Exit(run([]string{"run", "--config", path, "--worker-id", "1", "--workers", "2"}, testApp(os.Stdout, os.Stderr)))
+}
+
+// TestPluginsInPythonEndWithTheHost: one that is killed cannot say goodbye.
+func TestPluginsInPythonEndWithTheHost(t *testing.T) {
+	servers.Program(t, "python3", "python3")
+	folder, err := filepath.Abs("../../adapters/python/tests/plugins")
+	require.NoError(t, err)
+	path := writeConfig(t, `
+max_local_cpu_size: 0.001
+remote_url: sync://x
+remote_storage_plugins: [sync]
+extra_config: {remote_storage_plugin.sync.module_path: my_package.my_connector, remote_storage_plugin.sync.class_name: SyncAdapter}
+`)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestRunChild$")
+	cmd.Env = append(os.Environ(), runEnv+"="+path, "PYTHONPATH="+folder, "PYTHONDONTWRITEBYTECODE=1")
+	p := servers.Start(t, "sixcall run", cmd)
+	p.Await(t, func() error {
+		if !strings.Contains(p.Output(), "status: ") {
+			return errors.New("it has not said where its status is")
+		}
+		return nil
+	})
+	workers := children(t, p.Pid())
+	require.Len(t, workers, 1)
+	require.NoError(t, syscall.Kill(p.Pid(), syscall.SIGKILL))
+	<-p.Done()
+	servers.Eventually(t, time.Minute, func() error {
+		stat, err := os.ReadFile("/proc/" + workers[0] + "/stat")
+		if err == nil && !strings.Contains(string(stat), ") Z ") {
+			return fmt.Errorf("the worker lives: %s", stat)
+		}
+		return nil
+	})
+}
+
+// children returns the ids of the processes that a process has started.
+func children(t *testing.T, pid int) (all []string) {
+	t.Helper()
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	for _, path := range paths {
+		text, _ := os.ReadFile(path) // it may be gone
+		// "pid (comm) state ppid ...": comm may hold anything.
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			all = append(all, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return all
 }
 
 func TestRunUntilASignal(t *testing.T) {
