@@ -122,8 +122,8 @@ check-connectors: build deps-test ## level 3 of `sixcall check` over the bundled
 
 # Not part of `make test`: five more versions of LMCache from PyPI.
 .PHONY: test-lmcache-versions
-test-lmcache-versions: build test-libraries ## the Python package on older versions of LMCache
-	SIXCALL_REQUIRE=1 SIXCALL_LMCACHE_VERSIONS=1 $(GO) test -count=1 -timeout 30m -run TestLMCacheVersions -v ./adapters/python
+test-lmcache-versions: build test-libraries ## the Python package, and plug-ins in Python, on older versions of LMCache
+	SIXCALL_REQUIRE=1 SIXCALL_LMCACHE_VERSIONS=1 $(GO) test -count=1 -timeout 30m -run LMCacheVersions -v ./adapters/python ./adapters/config/host
 
 # Not part of `make test`: ten minutes of LMCache's storage manager with faults.
 .PHONY: soak-lmcache

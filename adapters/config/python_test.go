@@ -4,7 +4,9 @@ package config_test
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,8 +25,11 @@ func needPython(t *testing.T) (interpreter string) {
 	t.Helper()
 	folder, err := filepath.Abs("../python/tests/plugins")
 	require.NoError(t, err)
-	t.Setenv("PYTHONPATH", folder)
+	t.Setenv("PYTHONPATH", os.Getenv("SIXCALL_TEST_PYTHONPATH")+folder)
 	t.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+	if os.Getenv("SIXCALL_TEST_PYTHONPATH") != "" {
+		return servers.Program(t, "python3.11", "python3") // what LMCache's wheel is for
+	}
 	return servers.Program(t, "python3", "python3")
 }
 
@@ -47,6 +52,23 @@ func pythonPlugin(t *testing.T, module, class, params string, keys ...string) (*
 const seedParams = `{"host":"localhost","capacity":100000}`
 
 func TestPluginInPython(t *testing.T) {
+	pythonServes(t)
+}
+
+// TestPluginInPythonWithLMCache has the real LMCache and torch on the interpreter's
+// path, instead of stand-ins.
+func TestPluginInPythonWithLMCache(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: minutes, and no Go in them")
+	}
+	t.Setenv("SIXCALL_TEST_PYTHONPATH", strings.Join(servers.LMCacheTorch(t), ":")+":")
+	t.Setenv("LMCACHE_TRACK_USAGE", "false")
+	adapter := pythonServes(t)
+	require.Empty(t, adapter.Status()["worker"].(worker.Status).Warnings)
+}
+
+func pythonServes(t *testing.T) *l2.NativeAdapter {
+	t.Helper()
 	adapter, err := pythonPlugin(t, "my_plugin.adapter", "MyL2Adapter", seedParams, `"integrity":"xxh3"`)
 	require.NoError(t, err)
 	require.Equal(t, worker.Ready, adapter.Status()["worker"].(worker.Status).State)
@@ -100,6 +122,10 @@ func TestPluginInPython(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "01", bits.String())
 	adapter.Unlock(keys[1:2])
+	status := adapter.Status()["worker"].(worker.Status)
+	require.Zero(t, status.BouncedBytes, "values are where they are")
+	require.Positive(t, status.MappedBytes)
+	return adapter
 }
 
 // TestClassesInPythonThatCannotBe: each error names the thing, the value and what

@@ -70,12 +70,7 @@ func python(t *testing.T, library, module string, folders ...string) (printed st
 // lmcache returns the folders with LMCache, torch and stand-ins for CUDA.
 func lmcache(t *testing.T) []string {
 	t.Helper()
-	deps := servers.Deps(t, "lmcache-torch")
-	servers.Program(t, "readelf", "binutils")
-	stubs := t.TempDir()
-	out, err := exec.Command(servers.Program(t, "python3.11", "python3"), "tests/cuda_stubs.py", stubs, filepath.Join(deps, "torch")).CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return []string{stubs, deps}
+	return servers.LMCacheTorch(t)
 }
 
 func TestPackage(t *testing.T) {
@@ -88,7 +83,7 @@ func TestPackage(t *testing.T) {
 func TestLMCache(t *testing.T) {
 	inPython(t)
 	folders, library := lmcache(t), bridge(t)
-	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote", "test_versions"} {
+	for _, module := range []string{"test_lmcache_native", "test_lmcache_adapter", "test_adapter", "test_lmcache_server", "test_lmcache_remote", "test_lmcache_worker", "test_versions"} {
 		t.Run(module, func(t *testing.T) { python(t, library, module, folders...) })
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sixcall/sixcall/adapters/config/host"
 	"github.com/sixcall/sixcall/adapters/config/lmcache"
 )
 
@@ -27,11 +28,12 @@ func newConfig(a *app) *cobra.Command {
 		Use:   "check FILE",
 		Short: "Check a file and print the effective configuration",
 		Long: `Check reads the file and the LMCACHE_ variables of the environment over it, as an
-engine would, says what is wrong or has no effect, and prints every setting with its
-value. Secrets are masked.`,
+engine would, says what is wrong or has no effect, looks for the plugins that it names
+(modules in Python are imported), and prints every setting with its value. Secrets are
+masked.`,
 		Example: "  sixcall config check lmcache.yaml",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(a, args[0])
 			if err != nil {
 				return err
@@ -42,6 +44,13 @@ value. Secrets are masked.`,
 			if c.RemoteSerde != "naive" && (c.RemoteURL != "" || len(c.RemoteStoragePlugins) > 0) {
 				// A program that links the packages may bring one; this one has none.
 				return failed(fmt.Errorf("remote_serde is %q: this program stores chunks as they are; use naive", c.RemoteSerde))
+			}
+			opts, err := hostOptions(a, c)
+			if err != nil {
+				return err
+			}
+			for _, problem := range host.Check(cmd.Context(), opts) {
+				fmt.Fprintf(a.stderr, "sixcall: warning: %v\n", problem)
 			}
 			text, err := c.Masked()
 			if err != nil {

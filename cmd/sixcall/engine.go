@@ -29,11 +29,12 @@ func loadConfig(a *app, file string) (*lmcache.Config, error) {
 // openHost builds the storage of an engine. The classes that its configuration can
 // name are those of this program: the example log backend, and connector libraries.
 func openHost(ctx context.Context, a *app, c *lmcache.Config, meta *engine.Metadata) (*host.Host, error) {
-	plugins := storage.NewRegistry()
-	if err := logbackend.Register(plugins); err != nil {
+	opts, err := hostOptions(a, c)
+	if err != nil {
 		return nil, err
 	}
-	h, err := host.Build(ctx, host.Options{Config: c, Metadata: meta, Plugins: plugins, Logger: a.logger()})
+	opts.Metadata = meta
+	h, err := host.Build(ctx, opts)
 	if err != nil {
 		return nil, failed(err)
 	}
@@ -41,6 +42,13 @@ func openHost(ctx context.Context, a *app, c *lmcache.Config, meta *engine.Metad
 		a.complain(problem.Error())
 	}
 	return h, nil
+}
+
+// hostOptions are what the engine of a configuration is made with.
+func hostOptions(a *app, c *lmcache.Config) (host.Options, error) {
+	plugins := storage.NewRegistry()
+	err := logbackend.Register(plugins)
+	return host.Options{Config: c, Plugins: plugins, Logger: a.logger()}, err
 }
 
 // metadataOf describes an engine whose chunks have that many bytes.

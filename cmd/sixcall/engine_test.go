@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +27,37 @@ func writeConfig(t *testing.T, text string) string {
 	path := filepath.Join(t.TempDir(), "lmcache.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
+}
+
+// TestConfigCheckLooksForPlugins: modules in Python are imported, nothing is opened.
+func TestConfigCheckLooksForPlugins(t *testing.T) {
+	servers.Program(t, "python3", "python3")
+	folder, err := filepath.Abs("../../adapters/python/tests/plugins")
+	require.NoError(t, err)
+	t.Setenv("PYTHONPATH", folder)
+	t.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+	got := sixcall([]string{"config", "check", writeConfig(t, `
+remote_storage_plugins: [right, wrong]
+storage_plugins: [right, wrong, other]
+extra_config:
+  remote_storage_plugin.right.module_path: my_package.my_connector
+  remote_storage_plugin.right.class_name: SyncAdapter
+  remote_storage_plugin.wrong.module_path: my_package.my_conector
+  remote_storage_plugin.wrong.class_name: SyncAdapter
+  storage_plugin.right.module_path: my_package.my_backend_module
+  storage_plugin.right.class_name: Older
+  storage_plugin.wrong.module_path: my_package.my_backend_module
+  storage_plugin.wrong.class_name: Olde
+  storage_plugin.other.module_path: my_package.my_backend_module
+  storage_plugin.other.class_name: Older
+  storage_plugin.other.python: /nowhere/python
+`)})
+	require.Equal(t, exitOK, got.code, got.stderr)
+	require.Contains(t, got.stderr, `remote storage plugin "wrong"`)
+	require.Contains(t, got.stderr, `has no module "my_package.my_conector"`)
+	require.Contains(t, got.stderr, "did you mean Older?")
+	require.Contains(t, got.stderr, `python is "/nowhere/python": no such file`)
+	require.Equal(t, 3, strings.Count(got.stderr, "warning: "), got.stderr)
 }
 
 func TestConfigCheck(t *testing.T) {
@@ -113,6 +147,55 @@ func TestRunChild(t *testing.T) {
 		t.Skip("only a child process of another test runs this")
 	}
 	os.Exit(run([]string{"run", "--config", path, "--worker-id", "1", "--workers", "2"}, testApp(os.Stdout, os.Stderr)))
+}
+
+// TestPluginsInPythonEndWithTheHost: one that is killed cannot say goodbye.
+func TestPluginsInPythonEndWithTheHost(t *testing.T) {
+	servers.Program(t, "python3", "python3")
+	folder, err := filepath.Abs("../../adapters/python/tests/plugins")
+	require.NoError(t, err)
+	path := writeConfig(t, `
+max_local_cpu_size: 0.001
+remote_url: sync://x
+remote_storage_plugins: [sync]
+extra_config: {remote_storage_plugin.sync.module_path: my_package.my_connector, remote_storage_plugin.sync.class_name: SyncAdapter}
+`)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestRunChild$")
+	cmd.Env = append(os.Environ(), runEnv+"="+path, "PYTHONPATH="+folder, "PYTHONDONTWRITEBYTECODE=1")
+	p := servers.Start(t, "sixcall run", cmd)
+	p.Await(t, func() error {
+		if !strings.Contains(p.Output(), "status: ") {
+			return errors.New("it has not said where its status is")
+		}
+		return nil
+	})
+	workers := children(t, p.Pid())
+	require.Len(t, workers, 1)
+	require.NoError(t, syscall.Kill(p.Pid(), syscall.SIGKILL))
+	<-p.Done()
+	servers.Eventually(t, time.Minute, func() error {
+		stat, err := os.ReadFile("/proc/" + workers[0] + "/stat")
+		if err == nil && !strings.Contains(string(stat), ") Z ") {
+			return fmt.Errorf("the worker lives: %s", stat)
+		}
+		return nil
+	})
+}
+
+// children returns the ids of the processes that a process has started.
+func children(t *testing.T, pid int) (all []string) {
+	t.Helper()
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	for _, path := range paths {
+		text, _ := os.ReadFile(path) // it may be gone
+		// "pid (comm) state ppid ...": comm may hold anything.
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			all = append(all, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return all
 }
 
 func TestRunUntilASignal(t *testing.T) {

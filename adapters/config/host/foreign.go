@@ -26,8 +26,14 @@ func (f foreign) Describe(ctx context.Context, r remote.ForeignRequest) (remote.
 // describe says what a class is; a program makes connectors and has no scheme.
 func describe(ctx context.Context, b config.Builder, kind python.Kind, r remote.ForeignRequest) (python.Class, error) {
 	what, err := b.Kind(r.Module)
-	if err != nil || what != config.Python {
+	switch {
+	case err != nil:
 		return python.Class{}, err
+	case what == config.Library: // which was looked for, and is not there
+		_, err := b.FindConnector(r.Module)
+		return python.Class{}, err
+	case what == config.Program:
+		return python.Class{}, nil
 	}
 	return python.Describe(ctx, python.Options{
 		Kind: kind, Module: r.Module, Class: r.Class, Python: r.Python, Worker: worker.Options{Instance: r.Instance},

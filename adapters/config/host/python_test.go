@@ -5,6 +5,7 @@ package host_test
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -184,4 +185,86 @@ extra_config:
 	require.ErrorContains(t, h.Problems[0], "it has: MyCustomBackendClass, Older, WantsMore")
 	_, err := h.Manager.Backend("more").Contains(ctx, key(1), false)
 	require.ErrorContains(t, err, "the constructor of WantsMore wants gpu_connector")
+}
+
+// TestHostileBackendsInPython: whatever a read does in the plug-in's process, it is a
+// miss or an error here, and others are served again.
+func TestHostileBackendsInPython(t *testing.T) {
+	needPython(t)
+	for does, ends := range map[string]bool{"raise": false, "rubbish": false, "os-exit": true, "segfault": true} {
+		t.Run(does, func(t *testing.T) {
+			h := read(t, `
+chunk_size: 64
+max_local_cpu_size: 0.01
+blocking_timeout_secs: 20
+storage_plugins: [store]
+remote_storage_plugins: [remote]
+extra_config:
+  does: `+does+`
+  storage_plugin.store.module_path: hostile_store
+  storage_plugin.store.class_name: HostileBackend
+  remote_storage_plugin.remote.module_path: hostile_store
+  remote_storage_plugin.remote.class_name: HostileAdapter
+`).start(t)
+			require.Empty(t, h.Problems)
+			evil := key(1)
+			evil.Model = "evil"
+			for _, name := range []string{"store", "RemoteBackend-remote"} {
+				b := h.Manager.Backend(name)
+				put(t, h, b, 1, 2)
+				o, _ := b.Get(ctx, evil)
+				require.Nil(t, o)
+				if !ends { // it has what it had
+					o, err := b.Get(ctx, key(1))
+					require.NoError(t, err)
+					same(t, h, 1, o)
+					continue
+				}
+				servers.Eventually(t, time.Minute, func() error { // the new process is empty
+					done := make(chan error, 1)
+					o := object(t, h, 3)
+					defer o.Release()
+					if err := b.SubmitPut(ctx, []engine.Key{key(3)}, []*engine.Object{o}, func(_ engine.Key, err error) { done <- err }); err != nil {
+						return err
+					}
+					return <-done
+				})
+				o, err := b.Get(ctx, key(3))
+				require.NoError(t, err)
+				same(t, h, 3, o)
+				there, err := b.Contains(ctx, key(1), false)
+				require.NoError(t, err)
+				require.False(t, there)
+			}
+		})
+	}
+}
+
+// TestProgramsAsBackends: a program that speaks the worker's protocol is named by its
+// path, wherever a class is.
+func TestProgramsAsBackends(t *testing.T) {
+	needPython(t)
+	path, err := filepath.Abs("../../python/tests/plugins/shelf")
+	require.NoError(t, err)
+	h := read(t, `
+chunk_size: 64
+max_local_cpu_size: 0.01
+remote_url: foo://h:1
+remote_storage_plugins: [shelf]
+storage_plugins: [shelf, absent]
+extra_config:
+  remote_storage_plugin.shelf.module_path: `+path+`
+  remote_storage_plugin.shelf.class_name: shelf
+  external_connector.foo.module_path: `+path+`
+  external_connector.foo.class_name: shelf
+  storage_plugin.shelf.module_path: `+path+`
+  storage_plugin.shelf.class_name: shelf
+  storage_plugin.absent.module_path: `+path+`.absent
+  storage_plugin.absent.class_name: shelf
+`).start(t)
+	for _, name := range []string{"RemoteBackend-shelf", storage.NameRemote, "shelf"} {
+		exchange(t, h, name)
+	}
+	require.Len(t, h.Problems, 1)
+	require.ErrorContains(t, h.Problems[0], "shelf.absent: no such file")
 }

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts of sixcall.worker that a host does not show."""
 
+import ctypes
 import os
 import platform
 import subprocess
 import sys
+import types
 import unittest
 
-from sixcall.worker import ring, stubs, wire
+from sixcall.worker import dtypes, localcpu, objects, ring, stubs, wire
 
 
 class Wire(unittest.TestCase):
@@ -55,6 +57,29 @@ class StandIns(unittest.TestCase):
             self.assertEqual(stubs.common.CacheEngineKey.from_string(text).to_string(), text)
         layer = stubs.common.LayerCacheEngineKey.from_string("m@2@1@ff@half@7@a%b")
         self.assertEqual((layer.layer_id, layer.to_string()), (7, "m@2@1@ff@half@7@a%b"))
+
+
+class Memory(unittest.TestCase):
+    def test_allocations_are_the_destination(self):
+        objects_of = objects.Objects(types.SimpleNamespace(MemoryObj=stubs.common.MemoryObj, MemoryObjMetadata=stubs.common.MemoryObjMetadata, MemoryFormat=stubs.common.MemoryFormat))
+        cpu = localcpu.make(objects_of, None, None, 64)
+        memory = bytearray(64)
+        slots = [memoryview(memory)]
+        token = localcpu.destination.set(slots)
+        try:
+            other = cpu.allocate((2, 3), dtypes.DType("float32", 4))
+            first = cpu.allocate((4, 4), dtypes.DType("float32", 4))
+            second = cpu.allocate((4, 4), dtypes.DType("float32", 4))
+        finally:
+            localcpu.destination.reset(token)
+        for i, obj in enumerate((other, first, second), 1):
+            obj.byte_array[:] = bytes([i]) * obj.get_size()
+        self.assertEqual(memory, bytes([2]) * 64)
+        self.assertEqual((other.get_size(), first.get_size(), slots), (24, 64, []))
+        self.assertEqual(first.data_ptr, ctypes.addressof(ctypes.c_char.from_buffer(memory)))
+        first.detach()
+        first.byte_array[:] = bytes(64)
+        self.assertEqual(memory, bytes([2]) * 64, "an object that was detached has memory of its own")
 
 
 class ByHand(unittest.TestCase):

@@ -11,6 +11,7 @@ import threading
 import time
 
 from sixcall.worker import batch as b
+from sixcall.worker import channel as ch
 from sixcall.worker import load
 from sixcall.worker.errors import LoadError, last_lines, say
 from sixcall.worker.objects import Objects
@@ -107,6 +108,13 @@ class L2Plugin(Plugin):
 
     def _collect(self) -> None:
         """Takes results when their event fd says that there are some."""
+        try:
+            self._poll_events()
+        except BaseException as error:
+            if not self._stopping:
+                ch.die(ch.EXIT_CONTRACT, f"{self.class_name}: {say(error)}")
+
+    def _poll_events(self) -> None:
         poll = select.poll()
         for fd in self._fds:
             poll.register(fd, select.POLLIN)

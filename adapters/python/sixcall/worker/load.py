@@ -19,7 +19,7 @@ def module(name: str):
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise LoadError(
                 f'module_path is "{name}", but {sys.executable} has no module "{error.name}"; '
-                f"install it there, put its folder on PYTHONPATH, or name another interpreter with python (searched: {', '.join(p for p in sys.path if p)})"
+                f"install it there, put its folder on PYTHONPATH, or name another interpreter with python (searched: {', '.join(p for p in sys.path if p and not p.startswith('/proc/'))})"
             ) from None
         raise LoadError(f'module_path is "{name}", and importing it failed in {sys.executable}: {last_lines(error)}') from error
     except BaseException as error:  # whatever a module does when it is imported, exit included

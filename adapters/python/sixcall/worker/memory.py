@@ -2,6 +2,7 @@
 """Memory that the host shares, by address."""
 
 import ctypes
+import functools
 import mmap
 import os
 import threading
@@ -39,6 +40,12 @@ class Maps:
         _libc.munmap(base, length)
 
 
+@functools.lru_cache(maxsize=4096)
+def _array(length: int) -> type:
+    """A type per length, made once: ctypes makes a new one each time that it is asked."""
+    return ctypes.c_ubyte * length
+
+
 def view(address: int, length: int) -> memoryview:
     """Writable bytes at an address, without a copy."""
-    return memoryview((ctypes.c_ubyte * length).from_address(address)).cast("B")
+    return memoryview(_array(length).from_address(address)).cast("B")

@@ -152,6 +152,9 @@ class Objects:
 
     def __init__(self, memory_management):
         self._metadata, self.formats = memory_management.MemoryObjMetadata, memory_management.MemoryFormat
+        if not hasattr(self.formats, "__int__"):
+            # LMCache's is no integer, and plug-ins take it for one: lmcache-kvblockd 0.1.0 does.
+            self.formats.__int__ = lambda fmt: fmt.value
         # Which methods are abstract differs by version; all that are used are there.
         self._class = type("SharedMemoryObj", (_Shared, memory_management.MemoryObj), {})
         self._class.__abstractmethods__ = frozenset()

@@ -37,6 +37,11 @@ def _in_child() -> None:
     _forked = True
 
 
+def forked() -> bool:
+    """Whether this is a process that a plug-in forked."""
+    return _forked
+
+
 def check_fork() -> None:
     """Ends a process that a plug-in forked and that came back from its call: there is
     one worker, and its rings have one reader."""

@@ -153,10 +153,13 @@ class Session:
 
     def _pump(self) -> None:
         rings = self._rings
-        while not self._stop:
-            rings.wait()
-            while not self._stop and (submission := rings.take()) is not None:
-                self._submit(submission)
+        try:
+            while not self._stop:
+                rings.wait()
+                while not self._stop and (submission := rings.take()) is not None:
+                    self._submit(submission)
+        except BaseException as error:  # such as an event fd that the plug-in has closed
+            ch.die(ch.EXIT_CONTRACT, f"the pump: {say(error)}")
 
     def _submit(self, submission: tuple) -> None:
         if submission[1] == ring.CANCEL:
@@ -181,6 +184,8 @@ class _ToHost(logging.Handler):
         self._channel = control
 
     def emit(self, record: logging.LogRecord) -> None:
+        if process.forked():
+            return  # the socket is the worker's
         level = 0 if record.levelno >= logging.ERROR else 1 if record.levelno >= logging.WARNING else 2 if record.levelno >= logging.INFO else 3
         try:
             self._channel.log(level, f"{record.name}: {record.getMessage()}")

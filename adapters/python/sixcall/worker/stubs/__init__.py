@@ -8,6 +8,7 @@ modules that its version does not have (any more, or yet): plug-ins outlive thos
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import logging
 import sys
 
 from sixcall.worker.stubs import common, l2, remote, storage
@@ -83,6 +84,30 @@ def _real_spec(name: str):
     return spec if spec is not None and not isinstance(spec.loader, _Finder) else None
 
 
+def _fill_in() -> None:
+    """Names that moved, in modules that are still there without them."""
+    for name, content in MODULES.items():
+        for attribute, where in content.items():
+            if not isinstance(where, str) or _real_spec(name) is None:
+                continue
+            module = importlib.import_module(name)
+            if not hasattr(module, attribute):
+                try:
+                    setattr(module, attribute, _moved(name, attribute, where))
+                except (ImportError, AttributeError):
+                    pass  # this version has it nowhere
+
+
+def _log_to_host() -> None:
+    """LMCache's loggers write to stderr; here they are loggers like others, which the
+    host gets with their levels."""
+    importlib.import_module("lmcache.logging").init_logger = common.init_logger
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.startswith("lmcache") and isinstance(logger, logging.Logger):
+            logger.handlers.clear()
+            logger.propagate = True
+
+
 def install() -> tuple:
     """Makes lmcache importable. Returns whether it is the real one, and why not."""
     finder = _Finder()
@@ -92,7 +117,9 @@ def install() -> tuple:
         return False, "LMCache is not installed in this interpreter"
     sys.meta_path.append(finder)
     try:
+        _log_to_host()
         importlib.import_module("lmcache.v1.memory_management")
+        _fill_in()
         return True, ""
     except Exception as error:  # whatever an installation that does not fit raises
         why = f"LMCache of this interpreter cannot be imported ({type(error).__name__}: {error})"

@@ -85,8 +85,9 @@ class L2AdapterConfigBase(abc.ABC):
         """Reads adapter_params."""
 
     @classmethod
+    @abc.abstractmethod
     def help(cls) -> str:
-        return ""
+        """Says what from_dict takes."""
 
 
 def register(*_args, **_kwargs) -> None:

@@ -26,6 +26,10 @@ class MyL2AdapterConfig(L2AdapterConfigBase):
             raise ValueError("host must be a string")
         return cls(d["host"], int(d.get("capacity", 1000)))
 
+    @classmethod
+    def help(cls) -> str:
+        return "host (str), capacity (int, bytes)"
+
 
 class MyL2Adapter(L2AdapterInterface):
     def __init__(self, config, **_kw):
