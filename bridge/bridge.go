@@ -48,16 +48,19 @@ type Bridge struct {
 	// idle is closed and replaced when flying falls to 0 while somebody waits.
 	idle chan struct{}
 
+	inFlight atomic.Int32 // flying, for readers without the mutex
+	spinner  spinner
+
 	// drainMu makes Drain have one caller; it guards what follows.
 	drainMu sync.Mutex
 	records []kv.Completion
 	ready   []*task // finished by the records of one drain
+	// drainedAt is when the records came.
+	drainedAt int64
+	flushes   []Flusher // of the results of one drain
 
-	pumpMu sync.Mutex // makes the backlog go out in order
-	// entering counts submits that have passed the closed check.
-	entering sync.WaitGroup
-	closeMu  sync.RWMutex // guards closed against submits that are entering
-	closed   bool
+	pumpMu   sync.Mutex // makes the backlog go out in order
+	gate     gate       // of submits and other calls of the connector
 	closing  sync.Once
 	closeErr error
 
@@ -96,6 +99,8 @@ func start(conn kv.Connector, opts Options) (*Bridge, error) {
 		log: opts.Logger.With(zap.String("connector", opts.Name)), epoch: time.Now(), epochNS: eventfd.MonotonicNS(),
 		index: newIndex(), records: make([]kv.Completion, 256),
 	}
+	b.gate.open()
+	b.spinner.open(opts.Spin)
 	b.tasks.New = func() any { return new(task) }
 	b.waiters.New = func() any { return &waiter{ready: make(chan struct{}, 1)} }
 	b.maxBatch = info.Limits.MaxBatch
@@ -144,14 +149,7 @@ func (b *Bridge) Usage() kv.Usage { return b.index.usage(b.opts.MaxCapacityBytes
 func (b *Bridge) Capacity() int64 { return b.opts.MaxCapacityBytes }
 
 // Unlock takes one pin per key. Keys without a pin are ignored.
-func (b *Bridge) Unlock(keys []kv.Key) {
-	h := b.index.hasher()
-	b.index.mu.Lock()
-	defer b.index.mu.Unlock()
-	for i := range keys {
-		b.index.unpin(h.of(&keys[i]))
-	}
-}
+func (b *Bridge) Unlock(keys []kv.Key) { b.index.unlock(keys) }
 
 // Listen adds a listener; see [Listener].
 func (b *Bridge) Listen(l Listener) { b.events.add(l) }
@@ -173,6 +171,6 @@ func (b *Bridge) List(ctx context.Context, cursor []byte) (page []kv.KeyEntry, n
 	if err := b.enter("list"); err != nil {
 		return nil, nil, err
 	}
-	defer b.entering.Done()
+	defer b.gate.leave()
 	return lister.List(ctx, cursor)
 }

@@ -23,10 +23,7 @@ func (b *Bridge) Close() error {
 }
 
 func (b *Bridge) shutdown() error {
-	b.closeMu.Lock()
-	b.closed = true
-	b.closeMu.Unlock()
-	b.entering.Wait()
+	b.gate.close()
 	b.waitIdle(b.opts.CloseGrace)
 
 	// From here on no completion is routed: what is unfinished stays unfinished.

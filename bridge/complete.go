@@ -45,6 +45,7 @@ func (b *Bridge) drainLocked() {
 		}
 		b.sweep.drainWorked(b)
 		if n > 0 {
+			b.drainedAt = b.now()
 			b.route(b.records[:n])
 		}
 		if n < len(b.records) {
@@ -71,9 +72,43 @@ func (b *Bridge) route(records []kv.Completion) {
 	b.slotMu.Unlock()
 	for i, t := range b.ready {
 		b.ready[i] = nil
-		b.finish(t)
+		b.finish(t, &b.flushes)
+		if len(b.flushes) >= flushEvery {
+			b.flush()
+		}
 	}
 	b.ready = b.ready[:0]
+	b.flush()
+}
+
+// flushEvery is how many results a sink gets before it is flushed: enough to make
+// the system call of a signal small, too few to hold the first one up.
+const flushEvery = 32
+
+// flush tells the sinks that their results are complete. drainMu is held.
+func (b *Bridge) flush() {
+	for i, f := range b.flushes {
+		b.flushes[i] = nil
+		f.Flush()
+	}
+	b.flushes = b.flushes[:0]
+}
+
+// deliver hands a result to a sink, which may be nil. A sink that wants a flush
+// gets it at once, or is added to later.
+func deliver(s Sink, r *Result, later *[]Flusher) {
+	if s == nil {
+		return
+	}
+	s.Done(r)
+	f, ok := s.(Flusher)
+	switch {
+	case !ok:
+	case later == nil:
+		f.Flush()
+	default:
+		*later = append(*later, f)
+	}
 }
 
 // keepStatus takes the status bytes out of the memory that the connector had: they
@@ -118,27 +153,36 @@ func (b *Bridge) completeLocally(s *slot, err error) {
 	last := t.parts.Add(-1) == 0
 	b.slotMu.Unlock()
 	if last {
-		b.finish(t)
+		b.finish(t, nil)
 	}
 }
 
-// finish ends a task whose slots have all completed.
-func (b *Bridge) finish(t *task) {
+// finish ends a task whose slots have all completed. later collects the sinks that
+// want a flush; nil if they get it at once.
+func (b *Bridge) finish(t *task, later *[]Flusher) {
 	if !t.claim() {
+		b.awaitEarly()
 		b.settleLate(t)
 		b.freeSlots(t, true)
 		b.release(t)
 		return
 	}
 	if t.res.Kind == Load && stagedBytes(t) > stageCopyLimit {
-		b.finishers.Go(func() { b.publish(t) })
+		b.finishers.Go(func() { b.publish(t, nil) })
 		return
 	}
-	b.publish(t)
+	b.publish(t, later)
+}
+
+// awaitEarly waits until whoever has just claimed a task early has finished with
+// its slots.
+func (b *Bridge) awaitEarly() {
+	b.slotMu.Lock()
+	defer b.slotMu.Unlock()
 }
 
 // publish settles a task that nobody answered before and answers it.
-func (b *Bridge) publish(t *task) {
+func (b *Bridge) publish(t *task, later *[]Flusher) {
 	b.verify(t)
 	b.settle(t)
 	if all := b.judgeTask(t); t.res.Err != nil && t.res.Outcome == Done {
@@ -148,12 +192,16 @@ func (b *Bridge) publish(t *task) {
 		t.res.Err = nil // single keys of a load or lookup; counted, not an error
 	}
 	if !t.internal {
-		b.stats.finished(&t.res, b.now()-t.started)
+		var now int64
+		if later != nil {
+			now = b.drainedAt
+		} else {
+			now = b.now()
+		}
+		b.stats.finished(&t.res, now-t.started)
 	}
 	b.freeSlots(t, false)
-	if t.sink != nil {
-		t.sink.Done(&t.res)
-	}
+	deliver(t.sink, &t.res, later)
 	b.release(t)
 }
 
@@ -180,18 +228,8 @@ func (b *Bridge) judgeTask(t *task) (allFailed bool) {
 	if t.internal && !t.trial {
 		return false
 	}
-	hard, n, sick := 0, 0, false
-	for _, s := range t.slots {
-		n += len(s.batch.Status)
-		sick = sick || s.rc != kv.OK && s.rc != kv.NoSpace
-		for _, status := range s.batch.Status {
-			if status == kv.StatusError || status == kv.StatusTimeout || status == kv.StatusUnset {
-				hard++
-			}
-		}
-	}
-	allFailed = n > 0 && hard == n
-	b.judged(t, sick || allFailed)
+	allFailed = t.judged > 0 && t.hard == t.judged
+	b.judged(t, t.sick || allFailed)
 	return allFailed
 }
 
@@ -262,9 +300,9 @@ func (b *Bridge) claimEarly(t *task) bool {
 	if t.res.Kind == Store {
 		b.index.mu.Lock()
 		for _, s := range t.slots {
-			for i := range s.batch.Ends {
-				b.index.taint(s.hashes[i])
-				b.index.hold(s.hashes[i])
+			for _, h := range s.hashed(b.index, t.keys) {
+				b.index.taint(h)
+				b.index.hold(h)
 			}
 		}
 		b.index.mu.Unlock()

@@ -32,6 +32,7 @@ type index struct {
 	bySalt   map[string]int64
 	tainted  int64 // keys
 	pins     int64
+	recent   pinLog // pins that are not in the tables yet
 }
 
 // hash names a key.

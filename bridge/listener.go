@@ -33,9 +33,9 @@ type event struct {
 	sizes []int64
 }
 
-// add records key at of the task, if somebody listens and did at its submit.
+// add records key at of the task, if somebody listens.
 func (e *event) add(t *task, at int, size int64) {
-	if !e.on || at >= len(t.keys) {
+	if !e.on {
 		return
 	}
 	e.keys = append(e.keys, t.keys[at])

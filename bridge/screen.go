@@ -8,10 +8,12 @@ import (
 
 // screen returns the positions of the keys that may go to the connector, nil
 // for all of them. Left out are keys and values above its limits, which fail
-// alone instead of having it refuse the batch, and pinned keys of a delete.
-func (b *Bridge) screen(t *task, keys []kv.Key, bufs []kv.Buffer) []int {
+// alone instead of having it refuse the batch, and pinned keys of a delete. longest
+// is what the text of no key exceeds, in bytes.
+func (b *Bridge) screen(t *task, keys []kv.Key, bufs []kv.Buffer, longest int) []int {
 	limits := &b.info.Limits
-	if limits.MaxKeyLen == 0 && limits.MaxValueLen == 0 && t.res.Kind != Delete {
+	long := limits.MaxKeyLen > 0 && longest > limits.MaxKeyLen // perhaps
+	if !long && (limits.MaxValueLen == 0 || bufs == nil) && t.res.Kind != Delete {
 		return nil
 	}
 	var pinned []bool
@@ -25,7 +27,7 @@ func (b *Bridge) screen(t *task, keys []kv.Key, bufs []kv.Buffer) []int {
 		case pinned != nil && pinned[i]:
 			t.pinned++
 			ok = false
-		case limits.MaxKeyLen > 0 && keys[i].MaxTextLen() > limits.MaxKeyLen && len(keys[i].String()) > limits.MaxKeyLen:
+		case long && len(keys[i].String()) > limits.MaxKeyLen:
 			t.fail(b.opts.Name, kv.Invalid, 0, fmt.Sprintf("key %d has %d bytes of text, the connector takes %d", i, len(keys[i].String()), limits.MaxKeyLen))
 			ok = false
 		case limits.MaxValueLen > 0 && bufs != nil && int64(len(bufs[i])) > limits.MaxValueLen:
@@ -69,6 +71,7 @@ func pick[T any](all []T, at []int) []T {
 func (b *Bridge) holdUnpinned(t *task, keys []kv.Key) []bool {
 	b.index.mu.Lock()
 	defer b.index.mu.Unlock()
+	b.index.foldPins()
 	var out []bool
 	h := b.index.hasher()
 	for i := range keys {
@@ -96,7 +99,7 @@ func (b *Bridge) releaseHeld(t *task) {
 
 // hide notes the keys that are hidden now: a load or lookup of them misses,
 // whatever happens to them until it completes.
-func (b *Bridge) hide(s *slot) {
+func (b *Bridge) hide(t *task, s *slot) {
 	s.hidden = nil
 	op := s.batch.Op
 	if op != kv.OpGet && op != kv.OpExists || b.index.hiding.Load() == 0 {
@@ -104,8 +107,8 @@ func (b *Bridge) hide(s *slot) {
 	}
 	b.index.mu.Lock()
 	defer b.index.mu.Unlock()
-	for i := range s.batch.Ends {
-		if b.index.hidden(s.hashes[i]) {
+	for i, h := range s.hashed(b.index, t.keys) {
+		if b.index.hidden(h) {
 			if s.hidden == nil {
 				s.hidden = make([]bool, s.batch.Len())
 			}
@@ -140,7 +143,7 @@ func (b *Bridge) reserve(t *task) error {
 	var need int64
 	for _, s := range t.slots {
 		for i, buf := range s.batch.Bufs {
-			need += b.index.missing(s.hashes[i], b.valueLen(buf))
+			need += b.index.missing(s.hashed(b.index, t.keys)[i], b.valueLen(buf))
 		}
 	}
 	if need > 0 && b.index.bytes+b.index.reserved+need > limit {

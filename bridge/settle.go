@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"encoding/binary"
+
 	"go.uber.org/zap"
 
 	"github.com/sixcall/sixcall/bridge/kv"
@@ -11,53 +13,42 @@ import (
 func (b *Bridge) settle(t *task) {
 	var dirty []kv.Key
 	event := event{on: b.events.listening(), kind: t.res.Kind}
+	plain := !event.on && t.res.Lengths == nil && !t.internal
 	for _, s := range t.slots {
-		b.judge(t, s)
+		plain = b.judge(t, s) && plain
 	}
 	x := b.index
 	x.mu.Lock()
 	b.releaseHeld(t)
+	plain = plain && x.hiding.Load() == 0
 	for _, s := range t.slots {
-		for i, status := range s.batch.Status {
-			at := s.at(i)
-			ok := status == kv.StatusHit && (s.hidden == nil || !s.hidden[i])
-			switch t.res.Kind {
-			case Lookup:
-				if ok = ok && s.rc == kv.OK && !t.internal; !ok {
-					continue
-				}
-				h := s.hashes[i]
-				if x.hiding.Load() > 0 && x.hidden(h) {
-					continue
-				}
-				x.pin(h)
-				t.res.Bits.Set(at)
-				if t.res.Lengths != nil {
-					t.res.Lengths[at] = max(int64(s.batch.ValueLens[i]), -1)
-				}
-			case Load:
-				if t.res.Lengths != nil {
-					t.res.Lengths[at] = -1
-					if status == kv.StatusSize {
-						t.res.Lengths[at] = max(int64(s.batch.ValueLens[i]), -1)
-					}
-				}
-				if status == kv.StatusCorrupt && b.opts.Integrity != IntegrityOff {
-					dirty = append(dirty, t.keys[at])
-				}
-				if !ok || x.hiding.Load() > 0 && x.hidden(s.hashes[i]) {
-					continue
-				}
-				t.res.Bits.Set(at)
-				event.add(t, at, 0)
-			case Store:
+		switch t.res.Kind {
+		case Lookup:
+			if plain && s.plain() {
+				t.res.Bits.SetWhere(s.first, s.batch.Status)
+			} else {
+				b.settleLookup(t, s)
+			}
+		case Load:
+			if plain && s.plain() {
+				t.res.Bits.SetWhere(s.first, s.batch.Status)
+			} else {
+				dirty = b.settleLoad(t, s, &event, dirty)
+			}
+		case Store:
+			for i, status := range s.batch.Status {
 				if !b.settleStored(t, s, i, &event) && needsDelete(status) {
-					dirty = append(dirty, t.keys[at])
+					dirty = append(dirty, t.keys[s.at(i)])
 				}
-			case Delete:
+			}
+		case Delete:
+			for i := range s.batch.Status {
 				b.settleDeleted(t, s, i, &event)
 			}
 		}
+	}
+	if t.res.Kind == Lookup && !t.internal {
+		t.keys = x.pinAll(keepSet(t.keys, &t.res.Bits))
 	}
 	x.reserved -= t.reserved
 	t.reserved = 0
@@ -74,8 +65,112 @@ func (b *Bridge) settle(t *task) {
 	b.deleteDirty(dirty)
 }
 
+// plain reports whether the keys of a slot are in a row, and all of them were
+// visible at submit.
+func (s *slot) plain() bool { return s.keep == nil && s.hidden == nil }
+
+// settleLookup sets the bits of a lookup's slot, key by key. index.mu is held.
+func (b *Bridge) settleLookup(t *task, s *slot) {
+	x := b.index
+	if s.rc != kv.OK || t.internal {
+		return
+	}
+	for i, status := range s.batch.Status {
+		if status != kv.StatusHit || s.hidden != nil && s.hidden[i] {
+			continue
+		}
+		if x.hiding.Load() > 0 && x.hidden(s.hashed(x, t.keys)[i]) {
+			continue
+		}
+		at := s.at(i)
+		t.res.Bits.Set(at)
+		if t.res.Lengths != nil {
+			t.res.Lengths[at] = max(int64(s.batch.ValueLens[i]), -1)
+		}
+	}
+}
+
+// settleLoad sets the bits of a load's slot, key by key, and adds the keys that
+// are corrupt to dirty. index.mu is held.
+func (b *Bridge) settleLoad(t *task, s *slot, ev *event, dirty []kv.Key) []kv.Key {
+	x := b.index
+	for i, status := range s.batch.Status {
+		at := s.at(i)
+		if t.res.Lengths != nil {
+			t.res.Lengths[at] = -1
+			if status == kv.StatusSize {
+				t.res.Lengths[at] = max(int64(s.batch.ValueLens[i]), -1)
+			}
+		}
+		if status == kv.StatusCorrupt && b.opts.Integrity != IntegrityOff {
+			dirty = append(dirty, t.keys[at])
+		}
+		if status != kv.StatusHit || s.hidden != nil && s.hidden[i] {
+			continue
+		}
+		if x.hiding.Load() > 0 && x.hidden(s.hashed(x, t.keys)[i]) {
+			continue
+		}
+		t.res.Bits.Set(at)
+		ev.add(t, at, 0)
+	}
+	return dirty
+}
+
+// keepSet moves the keys whose bit is set to the front and returns them.
+func keepSet(keys []kv.Key, bits *kv.Bitmap) []kv.Key {
+	if bits.Count() == len(keys) {
+		return keys
+	}
+	n := 0
+	for i := range keys {
+		if bits.Test(i) {
+			if n != i {
+				keys[n] = keys[i]
+			}
+			n++
+		}
+	}
+	clear(keys[n:])
+	return keys[:n]
+}
+
 // judge counts what the connector did wrong in a slot and notes its first error.
-func (b *Bridge) judge(t *task, s *slot) {
+// It reports whether there was nothing: every status byte is a hit or a miss.
+func (b *Bridge) judge(t *task, s *slot) (clean bool) {
+	t.judged += len(s.batch.Status)
+	bad := byte(kv.StatusHit)
+	if clean = onlyResults(s.batch.Status); !clean {
+		bad = b.judgeKeys(t, s)
+	}
+	code := s.rc
+	if code == kv.OK && bad == kv.StatusHit {
+		if code = s.batch.Err.Code(); code == kv.OK {
+			return true
+		}
+	}
+	vendorCode, text := s.batch.Err.VendorCode(), s.text
+	if text == "" {
+		text = s.batch.Err.Message()
+	}
+	if code == kv.OK {
+		code = s.batch.Err.Code()
+	}
+	if code == kv.OK {
+		code = codeOfStatus(bad)
+	}
+	t.fail(b.opts.Name, code, vendorCode, text)
+	b.errors.note(t.res.Kind.String(), t.res.Err, b.log)
+	if s.rc != kv.OK {
+		t.res.Outcome = Failed
+		t.sick = t.sick || s.rc != kv.NoSpace
+	}
+	return false
+}
+
+// judgeKeys counts the keys of a slot that failed and returns the first status
+// that says so.
+func (b *Bridge) judgeKeys(t *task, s *slot) byte {
 	bad := byte(kv.StatusHit)
 	for _, status := range s.batch.Status {
 		if status <= kv.StatusHit {
@@ -84,28 +179,31 @@ func (b *Bridge) judge(t *task, s *slot) {
 		if status == kv.StatusUnset || status > kv.StatusCorrupt {
 			b.stats.badStatus.Add(1)
 		}
+		if status == kv.StatusError || status == kv.StatusTimeout || status == kv.StatusUnset {
+			t.hard++
+		}
 		b.stats.keyFailures.Add(1)
 		if bad == kv.StatusHit {
 			bad = status
 		}
 	}
-	code, vendorCode, text := s.rc, s.batch.Err.VendorCode(), s.text
-	if text == "" {
-		text = s.batch.Err.Message()
+	return bad
+}
+
+// onlyResults reports whether every status byte is a hit or a miss. It looks at
+// eight at a time.
+func onlyResults(status []byte) bool {
+	for ; len(status) >= 8; status = status[8:] {
+		if binary.LittleEndian.Uint64(status)&^0x0101010101010101 != 0 {
+			return false
+		}
 	}
-	if code == kv.OK {
-		code = s.batch.Err.Code()
+	for _, s := range status {
+		if s > kv.StatusHit {
+			return false
+		}
 	}
-	if code == kv.OK && bad != kv.StatusHit {
-		code = codeOfStatus(bad)
-	}
-	if code != kv.OK {
-		t.fail(b.opts.Name, code, vendorCode, text)
-		b.errors.note(t.res.Kind.String(), t.res.Err, b.log)
-	}
-	if s.rc != kv.OK {
-		t.res.Outcome = Failed
-	}
+	return true
 }
 
 // codeOfStatus is the error of a status byte that is one.
@@ -137,7 +235,7 @@ func (b *Bridge) settleStored(t *task, s *slot, i int, ev *event) bool {
 		return false
 	}
 	at := s.at(i)
-	h := s.hashes[i]
+	h := s.hashed(b.index, t.keys)[i]
 	added := b.index.stored(h, t.keys[at].Salt, b.valueLen(s.batch.Bufs[i]))
 	b.index.untaint(h)
 	t.res.Bits.Set(at)
@@ -160,7 +258,7 @@ func (b *Bridge) settleDeleted(t *task, s *slot, i int, ev *event) {
 	} else {
 		t.res.Deleted.Absent++
 	}
-	h := s.hashes[i]
+	h := s.hashed(b.index, t.keys)[i]
 	if b.index.gone(h, t.keys[at].Salt) {
 		ev.add(t, at, 0)
 	}
@@ -200,7 +298,7 @@ func (b *Bridge) settleLate(t *task) {
 			case Store:
 				// The key was tainted when the task was answered. It shows again
 				// when it was deleted, or stored whole once more.
-				h := s.hashes[i]
+				h := s.hashed(x, t.keys)[i]
 				x.release(h)
 				if s.batch.Status[i] == kv.StatusHit {
 					event.add(t, s.at(i), x.stored(h, t.keys[s.at(i)].Salt, b.valueLen(s.batch.Bufs[i])))
@@ -253,7 +351,7 @@ func (b *Bridge) submitInternal(keys []kv.Key) (*task, error) {
 	if err := b.enter(Delete.String()); err != nil {
 		return nil, err
 	}
-	defer b.entering.Done()
+	defer b.gate.leave()
 	t := b.newTask(Delete, len(keys))
 	t.internal = true
 	if err := b.prepare(t, keys, nil); err != nil {

@@ -39,7 +39,7 @@ type slot struct {
 	lent []*arena.Block // blocks of bufs, one loan each
 	// foreign lists the caller's buffers that were staged, by position.
 	foreign []foreign
-	hashes  []hash // of the keys, for the index
+	hashes  []hash // of the keys, for the index; empty until somebody asks
 	// ends is the memory of batch.Ends. It lies on the Go heap, because the bridge
 	// reads it after the connector had the batch: nobody else may write it.
 	ends []uint32
@@ -69,17 +69,14 @@ func (s *slot) at(i int) int {
 
 func (s *slot) ticket() uint64 { return uint64(s.gen)<<32 | uint64(s.index) }
 
-// encode fills the batch with keys[i] at position i. The memory of the slot
-// grows when it must and is kept for the slot's next batch.
+// encode fills the batch with keys[i] at position i, whose texts have at most text
+// bytes. The memory of the slot grows when it must and is kept for the slot's next
+// batch.
 //
 // raw names keys by their ChunkHash alone, lengths asks for the stored sizes.
-func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher, raw, lengths bool) error {
+func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, text int, raw, lengths bool) error {
 	n := len(keys)
 	s.hashes = s.hashes[:0]
-	text := 0
-	for i := range keys {
-		text += keys[i].MaxTextLen()
-	}
 	// Layout: err, scratch, status, lengths, key text; each 8-byte aligned.
 	scratch := kv.ErrBlockSize
 	status := scratch + kv.ScratchBase + n*kv.ScratchPerKey
@@ -115,8 +112,8 @@ func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher, raw, le
 		Status:  m[status : status+n : status+n],
 	}
 	b.Err.Reset()
-	for i := range b.Status {
-		b.Status[i] = kv.StatusUnset
+	for rest := b.Status; len(rest) > 0; {
+		rest = rest[copy(rest, unset[:]):]
 	}
 	if lengths {
 		b.ValueLens = arena.Uint64s(m[lens:keyText])
@@ -124,44 +121,59 @@ func (s *slot) encode(a *arena.Arena, op kv.Op, keys []kv.Key, h hasher, raw, le
 			b.ValueLens[i] = math.MaxUint64
 		}
 	}
-	out, prefix := m[keyText:keyText:len(m)], 0
+	var err error
+	if out := m[keyText:keyText:len(m)]; raw {
+		b.Keys, err = rawTexts(out, keys, b.Ends)
+	} else {
+		b.Keys, err = kv.AppendTexts(out, keys, b.Ends)
+	}
+	return err
+}
+
+// unset is what the status bytes of a batch begin as.
+var unset = func() (bytes [1024]byte) {
+	for i := range bytes {
+		bytes[i] = kv.StatusUnset
+	}
+	return bytes
+}()
+
+// rawTexts is kv.AppendTexts for keys that are named by their ChunkHash.
+func rawTexts(out []byte, keys []kv.Key, ends []uint32) ([]byte, error) {
 	for i := range keys {
 		k := &keys[i]
-		if raw {
-			if k.ChunkHash == "" || *k != (kv.Key{ChunkHash: k.ChunkHash}) {
-				return &kv.Error{Op: "key", Code: kv.Invalid, Err: fmt.Errorf("key %q has more or less than a ChunkHash, and keys are raw", k)}
-			}
-			out = append(out, k.ChunkHash...)
-			s.hashes = append(s.hashes, h.of(k))
-			b.Ends[i] = uint32(len(out))
-			continue
+		if k.ChunkHash == "" || *k != (kv.Key{ChunkHash: k.ChunkHash}) {
+			return out, &kv.Error{Op: "key", Code: kv.Invalid, Err: fmt.Errorf("key %q has more or less than a ChunkHash, and keys are raw", k)}
 		}
-		switch {
-		case i == 0 || !k.SamePrefix(keys[i-1]):
-			if err := k.Validate(); err != nil {
-				return err
-			}
-			start := len(out)
-			out = k.AppendPrefix(out)
-			prefix = len(out) - start
-		default:
-			if k.Salt != keys[i-1].Salt {
-				if err := k.Validate(); err != nil {
-					return err
-				}
-			}
-			start := 0
-			if i > 1 {
-				start = int(b.Ends[i-2])
-			}
-			out = append(out, out[start:start+prefix]...)
-		}
-		out = k.AppendSuffix(out)
-		s.hashes = append(s.hashes, h.of(k))
-		b.Ends[i] = uint32(len(out))
+		out = append(out, k.ChunkHash...)
+		ends[i] = uint32(len(out))
 	}
-	b.Keys = out
-	return nil
+	return out, nil
+}
+
+// textLen returns how many bytes of text keys have at most, all and the longest.
+func textLen(keys []kv.Key) (all, longest int) {
+	for i := range keys {
+		k := &keys[i]
+		n := len(k.Model) + 2*len(k.ChunkHash) + len(k.Salt)
+		all += n
+		longest = max(longest, n)
+	}
+	most := (kv.Key{}).MaxTextLen() // of what keys of any text have
+	return all + len(keys)*most, longest + most
+}
+
+// hashed returns the hashes of the keys of a slot. keys are those of its task.
+func (s *slot) hashed(x *index, keys []kv.Key) []hash {
+	n := s.batch.Len()
+	if len(s.hashes) == n {
+		return s.hashes
+	}
+	h := x.hasher()
+	for i := range n {
+		s.hashes = append(s.hashes, h.of(&keys[s.at(i)]))
+	}
+	return s.hashes
 }
 
 func align8(n int) int { return (n + 7) &^ 7 }

@@ -30,7 +30,7 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 	if err := b.enter(kind.String()); err != nil {
 		return nil, err
 	}
-	defer b.entering.Done()
+	defer b.gate.leave()
 	if err := b.check(kind, keys, bufs); err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 	}
 	b.stats.submitted[kind].Add(1)
 	if len(t.slots) == 0 { // no key may go to the connector
-		b.finish(t)
+		b.finish(t, nil)
 		return t, nil
 	}
 	if err := b.launch(t); err != nil {
@@ -87,23 +87,19 @@ func (b *Bridge) drop(t *task) {
 	}
 	b.stats.submitted[t.res.Kind].Add(1)
 	b.stats.finished(&t.res, 0)
-	if t.sink != nil {
-		t.sink.Done(&t.res)
-	}
+	deliver(t.sink, &t.res, nil)
 	b.release(t)
 }
 
 // enter counts the caller in, unless the bridge is closed or dead.
 func (b *Bridge) enter(op string) error {
-	b.closeMu.RLock()
-	defer b.closeMu.RUnlock()
-	if b.closed {
+	if !b.gate.enter() {
 		return &kv.Error{Op: op, Connector: b.opts.Name, Code: kv.Closed}
 	}
 	if state, reason := b.health.get(); state == stateDead {
+		b.gate.leave()
 		return b.errorf(op, kv.Unavailable, "%s", reason)
 	}
-	b.entering.Add(1)
 	return nil
 }
 
@@ -123,10 +119,9 @@ func (b *Bridge) check(kind Kind, keys []kv.Key, bufs []kv.Buffer) error {
 // prepare cuts the task into slots and fills them. Nothing is submitted yet.
 func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 	kind := t.res.Kind
-	if kind == Store || kind == Delete || b.opts.Integrity != IntegrityOff || b.events.listening() {
-		t.keys = append(t.keys, keys...)
-	}
-	keep := b.screen(t, keys, bufs)
+	t.keys = append(t.keys, keys...) // the caller may change its own meanwhile
+	text, longest := textLen(keys)
+	keep := b.screen(t, keys, bufs, longest)
 	n := len(keys)
 	if keep != nil {
 		n = len(keep)
@@ -146,7 +141,10 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 		if s.first, s.keep = first, nil; keep != nil {
 			s.keep = keep[first:last]
 		}
-		if err := s.encode(b.arena, kind.op(), keys[first:last], b.index.hasher(), b.opts.RawKeys, b.lengths(kind)); err != nil {
+		if last-first < len(t.keys) {
+			text, _ = textLen(keys[first:last])
+		}
+		if err := s.encode(b.arena, kind.op(), keys[first:last], text, b.opts.RawKeys, b.lengths(kind)); err != nil {
 			return b.named(kind, err)
 		}
 		s.batch.Ticket, s.batch.MemHandle = s.ticket(), 0
@@ -158,7 +156,7 @@ func (b *Bridge) prepare(t *task, keys []kv.Key, bufs []kv.Buffer) error {
 				return err
 			}
 		}
-		b.hide(s)
+		b.hide(t, s)
 	}
 	return b.reserve(t)
 }
@@ -282,6 +280,7 @@ func (b *Bridge) takeSlot(t *task) (*slot, error) {
 	}
 	s.phase, s.task, s.rc, s.text = encoding, t, kv.OK, ""
 	b.flying++
+	b.inFlight.Store(int32(b.flying))
 	return s, nil
 }
 
@@ -335,6 +334,7 @@ func (b *Bridge) freeSlots(t *task, early bool) {
 		b.freeList = append(b.freeList, s.index)
 		b.flying--
 	}
+	b.inFlight.Store(int32(b.flying))
 	if b.flying == 0 && b.idle != nil {
 		close(b.idle)
 		b.idle = nil

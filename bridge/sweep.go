@@ -149,7 +149,10 @@ func (b *Bridge) anyOpen() bool {
 }
 
 // probeKey is what a probe asks for where the connector has no ping.
-var probeKey = []kv.Key{{Model: "sixcall-probe"}}
+var (
+	probeKey     = []kv.Key{{Model: "sixcall-probe"}}
+	probeText, _ = textLen(probeKey)
+)
 
 // probe asks a connector whose lookups are stopped for a sign of life, so that
 // it comes back without a caller who waits for the answer. The classes that
@@ -158,7 +161,7 @@ func (b *Bridge) probe() {
 	if b.enter("probe") != nil {
 		return
 	}
-	defer b.entering.Done()
+	defer b.gate.leave()
 	pass, trial := b.breakers[Lookup].allow(b.now())
 	if !pass {
 		return
@@ -172,7 +175,7 @@ func (b *Bridge) probe() {
 	s, err := b.takeSlot(t)
 	if err == nil {
 		t.slots = append(t.slots, s)
-		if err = s.encode(b.arena, op, keys, b.index.hasher(), false, false); err == nil {
+		if err = s.encode(b.arena, op, keys, probeText, false, false); err == nil {
 			s.batch.Ticket = s.ticket()
 			err = b.launch(t)
 		}
@@ -187,9 +190,7 @@ func (b *Bridge) probe() {
 
 // deliver hands an early answer to the sink and drops the claimer's reference.
 func (b *Bridge) deliver(t *task, r Result) {
-	if t.sink != nil {
-		t.sink.Done(&r)
-	}
+	deliver(t.sink, &r, nil)
 	b.release(t)
 }
 

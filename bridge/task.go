@@ -80,6 +80,15 @@ type Sink interface {
 	Done(r *Result)
 }
 
+// Flusher is a [Sink] that wants to know when it has had all results that came at
+// one time, such as one that signals a descriptor: one signal then stands for many
+// results. Flush is called after every Done, and once or more often for several
+// calls of it; it must not block either.
+type Flusher interface {
+	Sink
+	Flush()
+}
+
 // task states. A task is answered by whoever moves it away from running.
 const (
 	running uint32 = iota
@@ -101,7 +110,7 @@ type task struct {
 	parts atomic.Int32 // slots that have not completed
 
 	slots []*slot
-	keys  []kv.Key // of stores and deletes, and of loads when somebody listens
+	keys  []kv.Key // a copy: the caller may change its own
 	// reserved is what a store holds of the capacity, bytes.
 	reserved int64
 	// unsafe marks memory of the host that a connector writes or reads directly:
@@ -112,6 +121,10 @@ type task struct {
 	pinned   int    // keys that a delete skipped
 	held     []hash // keys of a delete, hidden while it runs
 	started  int64
+	// What settling saw, for the breaker: keys, those that the backend failed, and
+	// whether it failed a whole batch.
+	judged, hard int
+	sick         bool
 }
 
 // claim makes the caller the one who answers.
@@ -137,6 +150,7 @@ func (t *task) reset() {
 	t.slots, t.keys = t.slots[:0], t.keys[:0]
 	t.res, t.sink = Result{}, nil
 	t.reserved, t.pinned, t.started = 0, 0, 0
+	t.judged, t.hard, t.sick = 0, 0, false
 	t.unsafe, t.internal, t.trial = false, false, false
 	t.deadline.Store(0)
 	t.state.Store(running)

@@ -37,15 +37,19 @@ func (b *Bridge) Do(ctx context.Context, kind Kind, keys []kv.Key, bufs []kv.Buf
 		return Result{Kind: kind, Outcome: Failed, Bits: kv.NewBitmap(len(keys))}, err
 	}
 	defer b.release(t)
-	select {
-	case <-w.ready:
-	case <-ctx.Done():
-		if r, ok := b.abandon(t, ctx.Err()); ok {
-			// Done will not be called: the waiter is free.
-			b.waiters.Put(w)
-			return r, r.Err
-		}
+	if end := ctx.Done(); b.spin(w) || end == nil {
 		<-w.ready
+	} else {
+		select {
+		case <-w.ready:
+		case <-end:
+			if r, ok := b.abandon(t, ctx.Err()); ok {
+				// Done will not be called: the waiter is free.
+				b.waiters.Put(w)
+				return r, r.Err
+			}
+			<-w.ready
+		}
 	}
 	r := w.res
 	w.res = Result{}

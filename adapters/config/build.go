@@ -139,11 +139,7 @@ func (b Builder) make(ctx context.Context, cfg L2Adapter) (l2.Adapter, error) {
 	}
 	switch cfg.Type {
 	case TypePlugin:
-		p := cfg.Plugin
-		return plugin.New(b.Plugins, plugin.Config{
-			ModulePath: p.ModulePath, ClassName: p.ClassName,
-			AdapterParams: []byte(p.AdapterParams), ConfigClassName: p.ConfigClassName,
-		}, plugin.HostInfo{Logger: b.Logger})
+		return b.makePlugin(ctx, cfg)
 	case TypeMock:
 		return orNil(mock.New(mock.Options{
 			MaxSizeBytes:            int64(cfg.Mock.MaxSizeGB * bytesPerGB),
@@ -180,6 +176,11 @@ func (b Builder) makeNative(ctx context.Context, cfg L2Adapter) (l2.Adapter, err
 	if err != nil {
 		return nil, err
 	}
+	return b.adapt(conn, memory, p)
+}
+
+// adapt makes an adapter around a connector, which it closes when it fails.
+func (b Builder) adapt(conn kv.Connector, memory *arena.Arena, p *NativePlugin) (l2.Adapter, error) {
 	opts := b.adapterOptions(p, b.Instance)
 	if opts.Arena == nil {
 		opts.Arena = memory

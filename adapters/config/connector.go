@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"go.uber.org/zap"
 
@@ -29,6 +30,18 @@ func (b Builder) OpenConnector(ctx context.Context, modulePath, className string
 	}
 	conn, _, err := b.open(ctx, cfg.NativePlugin, instance)
 	return conn, err
+}
+
+// FindLibrary is FindConnector for module paths that may also be programs or Python
+// modules: those are not found.
+func (b Builder) FindLibrary(modulePath string) (string, error) {
+	switch kind, err := b.Kind(modulePath); {
+	case err != nil:
+		return "", err
+	case kind != Library:
+		return "", fmt.Errorf("module_path %q is a %s", modulePath, kind)
+	}
+	return b.FindConnector(modulePath)
 }
 
 // FindConnector returns the file of a connector library.

@@ -21,6 +21,14 @@ type pluginJSON struct {
 	ClassName       string `json:"class_name"`
 	AdapterParams   Params `json:"adapter_params"`
 	ConfigClassName string `json:"config_class_name,omitempty"`
+	Python          string `json:"python,omitempty"`
+}
+
+// hostedPluginJSON is a plugin with settings of connectors.
+type hostedPluginJSON struct {
+	nativePluginJSON
+	ConfigClassName string `json:"config_class_name,omitempty"`
+	Python          string `json:"python,omitempty"`
 }
 
 type mockJSON struct {
@@ -124,7 +132,11 @@ func (a L2Adapter) settingsJSON() any {
 	case a.NativePlugin != nil:
 		return a.NativePlugin.json()
 	case a.Plugin != nil:
-		return pluginJSON(*a.Plugin)
+		p := a.Plugin
+		if p.Hosting != nil {
+			return hostedPluginJSON{p.hosting().json(), p.ConfigClassName, p.Python}
+		}
+		return pluginJSON{p.ModulePath, p.ClassName, p.AdapterParams, p.ConfigClassName, p.Python}
 	case a.Mock != nil:
 		return mockJSON(*a.Mock)
 	case a.FaultInject != nil:

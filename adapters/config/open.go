@@ -108,16 +108,22 @@ func (b Builder) openWorker(ctx context.Context, p *NativePlugin, path, name str
 	if err != nil {
 		return nil, err
 	}
+	opts := b.workerOptions(p, name)
+	opts.Program, opts.Library = p.Worker.Program, report.Path
+	opts.Check = func(path string) error { // a new version of the file is checked like the first
+		_, err := check(path)
+		return err
+	}
+	opts.KeepHandlers = len(report.GoRuntime) > 0
+	opts.ClassName, opts.AllowExec = p.ClassName, p.Worker.AllowExec
+	return worker.Open(ctx, opts)
+}
+
+// workerOptions are the settings of a worker process, whatever it runs.
+func (b Builder) workerOptions(p *NativePlugin, name string) worker.Options {
 	w := p.Worker
-	return worker.Open(ctx, worker.Options{
-		Program: w.Program, Wrapper: w.Wrapper, User: w.User, Group: w.Group,
-		Library: report.Path,
-		Check: func(path string) error { // a new version of the file is checked like the first
-			_, err := check(path)
-			return err
-		},
-		KeepHandlers: len(report.GoRuntime) > 0,
-		ClassName:    p.ClassName,
+	return worker.Options{
+		Wrapper: w.Wrapper, User: w.User, Group: w.Group,
 		Params:       json.RawMessage(p.AdapterParams),
 		Instance:     name,
 		MaxInFlight:  min(p.Limits.MaxInFlight, worker.MaxInFlight),
@@ -129,10 +135,9 @@ func (b Builder) openWorker(ctx context.Context, p *NativePlugin, path, name str
 		Restart:      worker.Restart{Initial: w.RestartInitial, Max: w.RestartMax, MaxPerMinute: w.RestartsPerMinute},
 		MemoryLimit:  int64(w.MemoryLimitGB * bytesPerGB),
 		CoreDumps:    w.CoreDumps,
-		AllowExec:    w.AllowExec,
 		Arena:        b.Arena,
 		Log:          logTo(b.Logger.With(zap.String("connector", name))),
 		LogDebug:     b.Logger.Core().Enabled(zap.DebugLevel),
 		Logger:       b.Logger.With(zap.String("connector", name)),
-	})
+	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 )
@@ -27,13 +28,20 @@ func parseSettings(o *object, a *L2Adapter) {
 
 func parsePlugin(o *object, p *Plugin) {
 	if !o.text("module_path", &p.ModulePath) {
-		o.fail("module_path", "is missing, want the module path that the adapter is registered under")
+		o.fail("module_path", "is missing, want what the adapter is registered under, a connector library, a program or a Python module")
 	}
 	if !o.text("class_name", &p.ClassName) {
-		o.fail("class_name", "is missing, want the class name that the adapter is registered under")
+		o.fail("class_name", "is missing, want the name of the class")
 	}
 	parseParams(o, &p.AdapterParams)
 	o.text("config_class_name", &p.ConfigClassName)
+	o.text("python", &p.Python)
+	h := defaultHosting()
+	o.number("max_capacity_gb", &h.MaxCapacityGB)
+	parseHosting(o, h)
+	if !reflect.DeepEqual(h, defaultHosting()) {
+		p.Hosting = h
+	}
 }
 
 func parseMock(o *object, m *Mock) {

@@ -2,14 +2,18 @@ package config
 
 import (
 	"maps"
+	"reflect"
 	"slices"
+	"strings"
+	"time"
 )
 
 // The adapter types of this build.
 const (
 	// TypeNativePlugin loads a connector library.
 	TypeNativePlugin = "native_plugin"
-	// TypePlugin makes an adapter that the program registered; see package plugin.
+	// TypePlugin makes an adapter that the program registered (see package plugin), or
+	// of a connector library, a program or a class in Python.
 	TypePlugin = "plugin"
 	// TypeMock keeps values in memory; see package mock.
 	TypeMock = "mock"
@@ -33,7 +37,9 @@ var lmcacheTypes = []string{
 	"sagemaker-hyperpod", "valkey",
 }
 
-// Plugin configures an adapter that the program registered in Go.
+// Plugin configures an adapter that the program registered in Go, or one around what
+// is none: a connector library, a program that speaks the protocol of
+// native/worker/PROTOCOL.md, or a class in Python. They are looked for in this order.
 type Plugin struct {
 	ModulePath string
 	ClassName  string
@@ -41,6 +47,19 @@ type Plugin struct {
 	AdapterParams Params
 	// ConfigClassName names that type, "" = find it.
 	ConfigClassName string
+	// Python is the interpreter of a class in Python: a program, the folder of a
+	// virtual environment, or a name on PATH. Default: python3 on PATH.
+	Python string
+	// Hosting has the settings of connectors, of [NativePlugin] without the three above.
+	// nil = the defaults. A class in Go has none of them.
+	Hosting *NativePlugin
+}
+
+// defaultHosting are the settings of a plugin that is not written in Go.
+func defaultHosting() *NativePlugin {
+	p := defaultNativePlugin()
+	p.Worker.StartTimeout = 2 * time.Minute // an interpreter imports torch
+	return p
 }
 
 // Mock configures an adapter that keeps values in memory.
@@ -97,8 +116,45 @@ func isConnector(typ string) bool {
 }
 
 func (p *Plugin) check(c *checker) {
-	checkNames(c, p.ModulePath, p.ClassName, "the module path that the adapter is registered under", "the class name that it is registered under")
+	checkNames(c, p.ModulePath, p.ClassName, "what the adapter is registered under, a connector library, a program or a Python module", "the name of the class")
 	checkParams(c, p.AdapterParams)
+	h := p.Hosting
+	if h == nil {
+		return
+	}
+	settings := *h
+	settings.ModulePath, settings.ClassName, settings.AdapterParams = "hosting", "hosting", "{}"
+	settings.check(c)
+	if h.Worker.Program != "" {
+		c.fail("worker.program", "is %q, but the program of a plugin is its module_path, or what python names", h.Worker.Program)
+	}
+}
+
+// hosting returns the settings of a plugin that is not written in Go.
+func (p *Plugin) hosting() *NativePlugin {
+	h := defaultHosting()
+	if p.Hosting != nil {
+		*h = *p.Hosting
+	}
+	h.ModulePath, h.ClassName, h.AdapterParams = p.ModulePath, p.ClassName, p.AdapterParams
+	return h
+}
+
+// given names the settings of connectors that a configuration has.
+func (p *Plugin) given() string {
+	var names []string
+	if p.Python != "" {
+		names = append(names, "python")
+	}
+	if p.Hosting != nil {
+		ours, def := reflect.ValueOf(*p.Hosting), reflect.ValueOf(*defaultHosting())
+		for i := range ours.NumField() {
+			if !reflect.DeepEqual(ours.Field(i).Interface(), def.Field(i).Interface()) {
+				names = append(names, strings.ToLower(ours.Type().Field(i).Name))
+			}
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func (m *Mock) check(c *checker) {

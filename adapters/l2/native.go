@@ -3,13 +3,11 @@ package l2
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sixcall/sixcall/bridge"
 	"github.com/sixcall/sixcall/bridge/arena"
-	"github.com/sixcall/sixcall/bridge/eventfd"
 	"github.com/sixcall/sixcall/bridge/kv"
 )
 
@@ -112,12 +110,7 @@ func (a *NativeAdapter) SubmitStoreTask(keys []kv.Key, objects []kv.Buffer) (kv.
 
 // PopCompletedStoreTasks implements [Adapter].
 func (a *NativeAdapter) PopCompletedStoreTasks() map[kv.TaskID]kv.StoreResult {
-	done := a.stores.popAll()
-	results := make(map[kv.TaskID]kv.StoreResult, len(done))
-	for id, r := range done {
-		results[id] = storeResult(r)
-	}
-	return results
+	return a.stores.popAll()
 }
 
 // SubmitLookupAndLockTask implements [Adapter].
@@ -127,8 +120,7 @@ func (a *NativeAdapter) SubmitLookupAndLockTask(keys []kv.Key, _ map[int64]kv.La
 
 // QueryLookupAndLockResult implements [Adapter].
 func (a *NativeAdapter) QueryLookupAndLockResult(id kv.TaskID) (kv.Bitmap, bool) {
-	r, ok := a.lookups.pop(id)
-	return r.Bits, ok
+	return a.lookups.pop(id)
 }
 
 // SubmitUnlock implements [Adapter].
@@ -141,14 +133,13 @@ func (a *NativeAdapter) SubmitLoadTask(keys []kv.Key, bufs []kv.Buffer) (kv.Task
 
 // QueryLoadResult implements [Adapter].
 func (a *NativeAdapter) QueryLoadResult(id kv.TaskID) (kv.Bitmap, bool) {
-	r, ok := a.loads.pop(id)
-	return r.Bits, ok
+	return a.loads.pop(id)
 }
 
 // Store implements [Client].
 func (a *NativeAdapter) Store(ctx context.Context, keys []kv.Key, values []kv.Buffer) (kv.StoreResult, error) {
 	r, err := a.store(ctx, keys, values)
-	return storeResult(r), err
+	return storeResult(&r), err
 }
 
 // StoreKeys is Store with one bit per key, set if it was stored, and the bytes
@@ -220,7 +211,7 @@ func (a *NativeAdapter) Delete(ctx context.Context, keys []kv.Key) (kv.DeleteRes
 	return r.Deleted, err
 }
 
-func storeResult(r bridge.Result) kv.StoreResult {
+func storeResult(r *bridge.Result) kv.StoreResult {
 	if r.Outcome != bridge.Done {
 		return kv.StoreResult{}
 	}
@@ -262,54 +253,4 @@ func (a *NativeAdapter) Close() error {
 	a.lookups.close()
 	a.loads.close()
 	return err
-}
-
-// taskQueue holds the finished tasks of one kind until the host takes them. It
-// is the sink of those tasks. Safe for concurrent use.
-type taskQueue struct {
-	event *eventfd.Event
-
-	mu   sync.Mutex // guards done
-	done map[kv.TaskID]bridge.Result
-}
-
-func (q *taskQueue) open() (err error) {
-	q.done = map[kv.TaskID]bridge.Result{}
-	if q.event, err = eventfd.New(); err != nil {
-		return fmt.Errorf("make an event fd: %w", err)
-	}
-	return nil
-}
-
-func (q *taskQueue) close() {
-	if q.event != nil {
-		q.event.Close()
-	}
-}
-
-// Done implements [bridge.Sink]: the result is there before its signal.
-func (q *taskQueue) Done(r *bridge.Result) {
-	q.mu.Lock()
-	q.done[r.ID] = *r
-	q.mu.Unlock()
-	q.event.Signal()
-}
-
-func (q *taskQueue) pop(id kv.TaskID) (bridge.Result, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	r, ok := q.done[id]
-	delete(q.done, id)
-	return r, ok
-}
-
-func (q *taskQueue) popAll() map[kv.TaskID]bridge.Result {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.done) == 0 {
-		return nil
-	}
-	done := q.done
-	q.done = map[kv.TaskID]bridge.Result{}
-	return done
 }

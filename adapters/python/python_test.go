@@ -80,7 +80,7 @@ func lmcache(t *testing.T) []string {
 
 func TestPackage(t *testing.T) {
 	inPython(t)
-	for _, module := range []string{"test_abi", "test_search", "test_native"} {
+	for _, module := range []string{"test_abi", "test_search", "test_native", "test_worker"} {
 		t.Run(module, func(t *testing.T) { python(t, "", module) })
 	}
 }

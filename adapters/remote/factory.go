@@ -20,9 +20,11 @@ type Options struct {
 	LocalCPU Allocator
 	Registry *Registry // default: nothing is registered
 	// Open opens connector libraries, Find says where one is.
-	Open   OpenFunc
-	Find   func(modulePath string) (path string, err error)
-	Logger *zap.Logger // default: discard
+	Open OpenFunc
+	Find func(modulePath string) (path string, err error)
+	// Foreign runs classes that are not written in Go. Default: there are none.
+	Foreign Foreign
+	Logger  *zap.Logger // default: discard
 }
 
 // Factory makes connectors from URLs and from the plugins of a configuration. Safe
@@ -80,7 +82,7 @@ func (f *Factory) load(name string) (plugin, error) {
 		}
 		return plugin{}, fmt.Errorf("%w: extra_config needs %smodule_path and %sclass_name, both", ErrConfig, prefix, prefix)
 	}
-	a, byName, err := f.resolve(module, class)
+	a, byName, err := f.resolve(module, class, prefix)
 	return plugin{name: name, adapter: a, byName: byName}, err
 }
 
@@ -109,7 +111,7 @@ func (f *Factory) loadExternal() (problems []error) {
 			problems = append(problems, fmt.Errorf("external connector %q: %w: the scheme is built in, and stays so", scheme, ErrConfig))
 			continue
 		}
-		a, byName, err := f.resolve(module, class)
+		a, byName, err := f.resolve(module, class, prefix)
 		if err == nil && !byName {
 			err = fmt.Errorf("%w: %q of %q is a ConnectorAdapter; name it in remote_storage_plugins", ErrType, class, module)
 		}
@@ -157,9 +159,10 @@ func (a classAdapter) CreateConnector(c *ConnectorContext) (Connector, error) {
 }
 
 // resolve finds what module path and class name mean: a class that the program
-// registered, or a connector library. direct says that it makes connectors and has
-// no scheme of its own.
-func (f *Factory) resolve(module, class string) (a ConnectorAdapter, direct bool, err error) {
+// registered, a connector library, or one that is not written in Go, for which prefix
+// begins keys of extra_config. direct says that it makes connectors and has no scheme of
+// its own.
+func (f *Factory) resolve(module, class, prefix string) (a ConnectorAdapter, direct bool, err error) {
 	found, err := f.opts.Registry.find(module, class)
 	if err == nil {
 		switch v := found.(type) {
@@ -178,7 +181,14 @@ func (f *Factory) resolve(module, class string) (a ConnectorAdapter, direct bool
 		return nil, false, err
 	}
 	if _, findErr := f.opts.Find(module); findErr != nil {
-		return nil, false, fmt.Errorf("%w; and it is no connector library: %w", err, findErr)
+		if f.opts.Foreign == nil {
+			return nil, false, fmt.Errorf("%w; and it is no connector library: %w", err, findErr)
+		}
+		a, direct, foreignErr := f.foreign(module, class, prefix)
+		if foreignErr != nil {
+			return nil, false, fmt.Errorf("%w; and as no class of this program: %w", foreignErr, err)
+		}
+		return a, direct, nil
 	}
 	return classAdapter{make: func(c *ConnectorContext) (any, error) {
 		return openLibrary(c, module, class, libraryParams(c))

@@ -471,7 +471,7 @@ func newExternal(c *ConnectorContext) (Connector, error) {
 	case module == "":
 		return nil, fmt.Errorf("%w %q: the module is missing, want external://host:port/module/?connector_name=Class", ErrURL, masked(c.URL))
 	}
-	adapter, direct, err := c.Factory.resolve(module, class)
+	adapter, direct, err := c.Factory.resolve(module, class, "external.")
 	if err != nil {
 		return nil, err
 	}

@@ -66,6 +66,15 @@ func (r *Registry) Find(modulePath, className string) (PluginFactory, error) {
 	return f, nil
 }
 
+// HasModule reports whether there are classes under a module path.
+func (r *Registry) HasModule(modulePath string) bool {
+	if r == nil {
+		return false
+	}
+	_, _, found := r.factories.Find(modulePath, "")
+	return found != engine.NoModule
+}
+
 // Make calls the factory and checks what it made. A panic is an error.
 func Make(f PluginFactory, pc PluginContext) (b Backend, err error) {
 	if pc.Logger == nil {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -48,6 +47,8 @@ type lane struct {
 	keys [][]kv.Key // batches to go through
 	bufs []kv.Buffer
 	next int
+
+	latencies histogram
 }
 
 func (c *childSettings) run() error {
@@ -72,7 +73,7 @@ func (c *childSettings) run() error {
 		measure = c.eventFace
 	}
 	// A short warm-up, then the round.
-	if _, _, err := measure(a, lanes, 50*time.Millisecond); err != nil {
+	if _, err := measure(a, lanes, 50*time.Millisecond); err != nil {
 		return err
 	}
 	runtime.GC()
@@ -80,17 +81,17 @@ func (c *childSettings) run() error {
 	runtime.ReadMemStats(&before)
 	cpu := cpuTime()
 	start := time.Now()
-	ops, latencies, err := measure(a, lanes, time.Duration(c.seconds*float64(time.Second)))
+	latencies, err := measure(a, lanes, time.Duration(c.seconds*float64(time.Second)))
 	if err != nil {
 		return err
 	}
 	elapsed := time.Since(start).Seconds()
 	cpu = cpuTime() - cpu
 	runtime.ReadMemStats(&after)
-	slices.Sort(latencies)
+	ops := latencies.total
 	r := result{Op: c.op, Batch: c.batch, ValueBytes: c.valueBytes, Depth: c.depth,
 		OpsPerS: float64(ops) / elapsed, KeysPerS: float64(ops*c.batch) / elapsed,
-		P50: quantile(latencies, 0.5), P99: quantile(latencies, 0.99),
+		P50: latencies.quantile(0.5), P99: latencies.quantile(0.99),
 		CPU: float64(cpu.Microseconds()) / float64(ops), Allocs: float64(after.Mallocs-before.Mallocs) / float64(ops)}
 	if c.op != "lookup" {
 		r.GBPerS = r.KeysPerS * float64(c.valueBytes) / 1e9
@@ -167,16 +168,17 @@ func (l *lane) batch() []kv.Key {
 }
 
 // contextFace runs one goroutine per task in flight.
-func (c *childSettings) contextFace(a *l2.NativeAdapter, lanes []*lane, d time.Duration) (int, []time.Duration, error) {
+func (c *childSettings) contextFace(a *l2.NativeAdapter, lanes []*lane, d time.Duration) (*histogram, error) {
 	ctx := context.Background()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var all []time.Duration
+	all := &histogram{}
 	var first error
 	end := time.Now().Add(d)
 	for _, l := range lanes {
 		wg.Go(func() {
-			latencies := make([]time.Duration, 0, 1<<20)
+			latencies := &l.latencies
+			*latencies = histogram{}
 			for start := time.Now(); start.Before(end); {
 				keys := l.batch()
 				n := len(keys)
@@ -198,7 +200,7 @@ func (c *childSettings) contextFace(a *l2.NativeAdapter, lanes []*lane, d time.D
 					err = fmt.Errorf("%d of %d keys", n, len(keys))
 				}
 				now := time.Now()
-				latencies = append(latencies, now.Sub(start))
+				latencies.add(now.Sub(start))
 				start = now
 				if err != nil {
 					mu.Lock()
@@ -209,16 +211,16 @@ func (c *childSettings) contextFace(a *l2.NativeAdapter, lanes []*lane, d time.D
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			all = append(all, latencies...)
+			all.merge(latencies)
 		})
 	}
 	wg.Wait()
-	return len(all), all, first
+	return all, first
 }
 
 // eventFace keeps depth tasks in flight from one goroutine, as a host that polls
 // the adapter's event fd does.
-func (c *childSettings) eventFace(a *l2.NativeAdapter, lanes []*lane, d time.Duration) (int, []time.Duration, error) {
+func (c *childSettings) eventFace(a *l2.NativeAdapter, lanes []*lane, d time.Duration) (*histogram, error) {
 	type flight struct {
 		lane  *lane
 		keys  []kv.Key
@@ -228,10 +230,10 @@ func (c *childSettings) eventFace(a *l2.NativeAdapter, lanes []*lane, d time.Dur
 	fd := map[string]int{"lookup": a.LookupAndLockEventFD(), "load": a.LoadEventFD(), "store": a.StoreEventFD()}[c.op]
 	poller, err := eventfd.NewPoller(fd)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	defer poller.Close()
-	latencies := make([]time.Duration, 0, 1<<20)
+	latencies := &histogram{}
 	submit := func(l *lane) (err error) {
 		f := flight{lane: l, keys: l.batch(), start: time.Now()}
 		var id kv.TaskID
@@ -249,7 +251,7 @@ func (c *childSettings) eventFace(a *l2.NativeAdapter, lanes []*lane, d time.Dur
 	end := time.Now().Add(d)
 	for _, l := range lanes {
 		if err := submit(l); err != nil {
-			return 0, nil, err
+			return nil, err
 		}
 	}
 	var failed error
@@ -288,7 +290,7 @@ func (c *childSettings) eventFace(a *l2.NativeAdapter, lanes []*lane, d time.Dur
 		for _, id := range done {
 			f := pending[id]
 			delete(pending, id)
-			latencies = append(latencies, now.Sub(f.start))
+			latencies.add(now.Sub(f.start))
 			if failed == nil && now.Before(end) {
 				failed = submit(f.lane)
 			}
@@ -298,14 +300,7 @@ func (c *childSettings) eventFace(a *l2.NativeAdapter, lanes []*lane, d time.Dur
 	if failed != nil {
 		err = failed
 	}
-	return len(latencies), latencies, err
-}
-
-func quantile(sorted []time.Duration, q float64) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return float64(sorted[int(q*float64(len(sorted)-1))].Nanoseconds()) / 1e3
+	return latencies, err
 }
 
 func cpuTime() time.Duration {

@@ -38,3 +38,6 @@ func (*Poller) Run(func() bool) error { return errOther }
 
 // Close does nothing.
 func (*Poller) Close() {}
+
+// Yield does nothing.
+func Yield() {}

@@ -85,3 +85,6 @@ func (p *Poller) Close() {
 	p.closed.Store(true)
 	_ = p.file.Close()
 }
+
+// Yield lets another thread of this CPU run first.
+func Yield() { _, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 )
@@ -69,6 +70,28 @@ func (b *Bitmap) Test(i int) bool {
 func (b *Bitmap) SetRange(from, to int) {
 	for i := max(from, 0); i < min(to, b.n); i++ {
 		b.Set(i)
+	}
+}
+
+// SetWhere makes bit from+i one for each i whose mark is 1, and leaves the others;
+// every mark is 0 or 1. Marks past the end are ignored.
+func (b *Bitmap) SetWhere(from int, marks []byte) {
+	if from < 0 || from >= b.n {
+		return
+	}
+	marks = marks[:min(len(marks), b.n-from)]
+	words := b.words()
+	for from&7 != 0 && len(marks) > 0 {
+		words[from>>6] |= uint64(marks[0]&1) << (from & 63)
+		from, marks = from+1, marks[1:]
+	}
+	for ; len(marks) >= 8; from, marks = from+8, marks[8:] {
+		// The product brings the lowest bits of the eight bytes together at the top.
+		eight := binary.LittleEndian.Uint64(marks) & 0x0101010101010101 * 0x0102040810204080 >> 56
+		words[from>>6] |= eight << (from & 63)
+	}
+	for i, mark := range marks {
+		words[(from+i)>>6] |= uint64(mark&1) << ((from + i) & 63)
 	}
 }
 

@@ -1,6 +1,7 @@
 package kv_test
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -101,4 +102,25 @@ func FuzzBitmapText(f *testing.F) {
 			t.Fatalf("%q: %d ones and %d zeros", text, b.Count(), not.Count())
 		}
 	})
+}
+
+// TestSetWhereIsSetForEachMark compares with setting bit by bit, over bitmaps of
+// all sizes and beginnings.
+func TestSetWhereIsSetForEachMark(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	for range 5000 {
+		n := rnd.IntN(300)
+		got, want := kv.NewBitmap(n), kv.NewBitmap(n)
+		for range rnd.IntN(4) {
+			marks, from := make([]byte, rnd.IntN(300)), rnd.IntN(310)-5
+			for i := range marks {
+				marks[i] = byte(rnd.IntN(2))
+				if marks[i] == 1 && from >= 0 {
+					want.Set(from + i)
+				}
+			}
+			got.SetWhere(from, marks)
+		}
+		require.Equal(t, want.String(), got.String())
+	}
 }

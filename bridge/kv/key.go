@@ -1,12 +1,10 @@
 package kv
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -91,27 +89,13 @@ func (k Key) AppendPrefix(dst []byte) []byte {
 
 // AppendSuffix appends the part of the text form from the chunk hash on.
 func (k Key) AppendSuffix(dst []byte) []byte {
-	start, n := len(dst), 2*len(k.ChunkHash)
-	dst = slices.Grow(dst, n)[:start+n]
-	out := dst[start:]
-	for i := 0; i < len(k.ChunkHash); i++ {
-		binary.LittleEndian.PutUint16(out[2*i:], hexPairs[k.ChunkHash[i]])
-	}
+	dst = appendHex(dst, k.ChunkHash)
 	if k.Salt != "" {
 		dst = append(dst, '@')
 		dst = append(dst, k.Salt...)
 	}
 	return dst
 }
-
-// hexPairs has the two hex digits of each byte, first digit in the low half.
-var hexPairs = func() (pairs [256]uint16) {
-	const digits = "0123456789abcdef"
-	for b := range pairs {
-		pairs[b] = uint16(digits[b>>4]) | uint16(digits[b&15])<<8
-	}
-	return pairs
-}()
 
 // SamePrefix reports whether k and o share the text before the chunk hash.
 func (k Key) SamePrefix(o Key) bool {

@@ -39,7 +39,7 @@ func TestTheLayoutIsThatOfTheHeader(t *testing.T) {
 	}
 	for name, value := range map[string]string{
 		"SIXCALL_RING_MAGIC": "UINT64_C(0x31474E4952584953)", "SIXCALL_RING_VERSION": "1u", "SIXCALL_RING_CANCEL": "0x100u",
-		"SIXCALL_CALL_SUBMIT": "0x1000u", "SIXCALL_CALL_DRAIN": "0x2000u", "SIXCALL_CALL_EVENT_FD": "0x2001u",
+		"SIXCALL_RING_WAKE_ALWAYS": "2u", "SIXCALL_CALL_SUBMIT": "0x1000u", "SIXCALL_CALL_DRAIN": "0x2000u", "SIXCALL_CALL_EVENT_FD": "0x2001u",
 	} {
 		require.Contains(t, string(header), "#define "+name+" "+value)
 	}

@@ -16,7 +16,7 @@ import (
 // The protocol of native/worker/PROTOCOL.md that this side speaks.
 const (
 	protocolMajor = 1
-	protocolMinor = 0
+	protocolMinor = 1
 
 	maxMessage    = 64 << 10 // bytes
 	messageMark   = "6CWK"

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,6 +25,11 @@ type Options struct {
 	// Wrapper is put before the program and its arguments, such as
 	// {"valgrind", "-q"}.
 	Wrapper []string
+	// Args are put before the program's other arguments.
+	Args []string
+	// Files are descriptors 4, 5 and so on of the program. The caller closes them
+	// after Close.
+	Files []*os.File
 	// Env has "NAME=value" entries that are added to the worker's environment.
 	Env []string
 	// User and Group are the ids that the worker runs as; both or none. It takes

@@ -17,6 +17,7 @@ const (
 	ringMagic   = 0x31474E4952584953
 	ringVersion = 1
 	ringCancel  = 0x100 // the op of a submission that cancels its ticket
+	wakeAlways  = 2     // in SQNeedWake: the worker wants a signal with every submission
 	opList      = 6     // the worker's own, in a breadcrumb
 
 	callSubmit  = 0x1000 // and an operation
@@ -131,7 +132,13 @@ func (r *ring) push(s *submission) (wake, full, ok bool) {
 	r.sq[r.tail&uint32(len(r.sq)-1)] = *s
 	r.tail++
 	head.SQTail.Store(r.tail)
-	return head.SQNeedWake.Load() != 0 && head.SQNeedWake.Swap(0) != 0, false, true
+	switch head.SQNeedWake.Load() {
+	case 0:
+		return false, false, true
+	case wakeAlways:
+		return true, false, true
+	}
+	return head.SQNeedWake.Swap(0) != 0, false, true
 }
 
 // waiting returns how many completions can be read. ok is false when the worker

@@ -163,10 +163,11 @@ func (l *life) run() error {
 		}
 		l.pipes, ends = append(l.pipes, r), append(ends, w)
 	}
-	args := append(append([]string{}, c.opts.Wrapper...), c.program, "--control-fd", "3")
+	args := append(append([]string{}, c.opts.Wrapper...), c.program)
+	args = append(append(args, c.opts.Args...), "--control-fd", "3")
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), c.opts.Env...)
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = ends[1], ends[2], ends[:1]
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = ends[1], ends[2], append(ends[:1:1], c.opts.Files...)
 	l.control = ctl
 	if l.proc, err = startProcess(cmd, c.opts.User, c.opts.Group); err != nil {
 		return fail(err)

@@ -205,7 +205,7 @@ func TestOpenSaysWhatWentWrong(t *testing.T) {
 		{"exit", kv.IO, []string{"the worker process exited with code 7 before it said hello", "stderr: no such thing as a library"}},
 		{"mute", kv.Timeout, []string{"did not say hello within 300ms; is it sixcall-worker?"}},
 		{"noise", kv.IO, []string{"without the mark"}},
-		{"version2", kv.Version, []string{"(version 0.0.1-fake) speaks protocol 2.0", "speaks 1.0; install the worker of the same release"}},
+		{"version2", kv.Version, []string{"(version 0.0.1-fake) speaks protocol 2.0", "speaks 1.1; install the worker of the same release"}},
 		{"crash-load", kv.IO, []string{"was ended by SIG", "while it loaded the library"}},
 		{"refuse-open", kv.Unavailable, []string{"vendor code 111", `cannot connect with {"token":"***"}`}},
 		{"hang-open", kv.Timeout, []string{"did not return within", "was killed"}},

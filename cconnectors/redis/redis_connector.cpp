@@ -2,6 +2,7 @@
 // Wires the workers, the directory and the control thread to the ABI.
 #include <algorithm>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "control.h"
@@ -35,7 +36,7 @@ struct RedisConnector final : sixcall::AsyncConnector {
     const uint64_t deadline_ns = sixcall::NowNs() + uint64_t{info().open_timeout_ms} * 1000000;
     settings = redis::Settings::Read(config);
     auto& o = mutable_options();
-    o.workers = static_cast<uint32_t>(config.GetUint("workers", 2, 1, 256));
+    o.workers = static_cast<uint32_t>(config.GetUint("workers", DefaultWorkers(), 1, 256));
     o.lookup_workers = static_cast<uint32_t>(config.GetUint("lookup_workers", 1, 1, 64));
     o.max_inflight = static_cast<uint32_t>(config.GetUint("max_inflight", o.max_inflight, 1, 65536));
     o.max_value_len = settings.max_value_bytes;
@@ -92,6 +93,10 @@ struct RedisConnector final : sixcall::AsyncConnector {
 
  private:
   using Workers = std::vector<std::unique_ptr<redis::Worker>>;
+
+  /// Two workers keep a server busy. Where they would take the CPU that a server on
+  /// the same machine needs, or the host, one moves more.
+  static uint64_t DefaultWorkers() { return std::thread::hardware_concurrency() > 2 ? 2 : 1; }
 
   static redis::Worker& LeastLoaded(const Workers& workers) {
     return **std::min_element(workers.begin(), workers.end(), [](const auto& a, const auto& b) { return a->load() < b->load(); });

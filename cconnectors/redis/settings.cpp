@@ -88,7 +88,7 @@ Settings Settings::Read(const sixcall::Config& c) {
   s.protocol = protocol == "2" ? Protocol::kResp2 : protocol == "3" ? Protocol::kResp3 : Protocol::kAuto;
   s.connect_timeout_ms = Uint32(c, "connect_timeout_ms", 2000, 1, 600000);
   s.timeout_ms = Uint32(c, "timeout_ms", 5000, 1, 3600000);
-  s.window_bytes = c.GetUint("window_bytes", 8 << 20, 1, uint64_t{16} << 30);
+  s.window_bytes = c.GetUint("window_bytes", 2 << 20, 1, uint64_t{16} << 30);
   s.max_value_bytes = c.GetUint("max_value_bytes", 512 << 20, 1, uint64_t{1} << 40);
   s.reconnect_min_ms = Uint32(c, "reconnect_min_ms", 50, 1, 60000);
   s.reconnect_max_ms = std::max(Uint32(c, "reconnect_max_ms", 2000, 1, 600000), s.reconnect_min_ms);

@@ -69,7 +69,7 @@ inline constexpr char kSchema[] = R"({"type":"object","additionalProperties":fal
 "tls_verify":{"type":"boolean","default":true,"description":"false: encrypt, but talk to anybody"},
 "connect_timeout_ms":{"type":"integer","minimum":1,"maximum":600000,"default":2000,"description":"time to connect and log in"},
 "timeout_ms":{"type":"integer","minimum":1,"maximum":3600000,"default":5000,"description":"time for one value to be sent or answered, once it is its turn"},
-"window_bytes":{"type":"integer","minimum":1,"maximum":17179869184,"default":8388608,"description":"bytes of values asked for and not answered, per connection"},
+"window_bytes":{"type":"integer","minimum":1,"maximum":17179869184,"default":2097152,"description":"bytes of values asked for and not answered, per connection"},
 "max_value_bytes":{"type":"integer","minimum":1,"maximum":1099511627776,"default":536870912,"description":"largest value; the server's proto-max-bulk-len"},
 "reconnect_min_ms":{"type":"integer","minimum":1,"maximum":60000,"default":50,"description":"first pause after a failed attempt to connect; doubled each time"},
 "reconnect_max_ms":{"type":"integer","minimum":1,"maximum":600000,"default":2000,"description":"longest pause"}}})";

@@ -14,7 +14,7 @@
 namespace sixcall::worker {
 
 constexpr uint16_t kProtocolMajor = 1;
-constexpr uint16_t kProtocolMinor = 0;
+constexpr uint16_t kProtocolMinor = 1;
 constexpr size_t kMaxMessage = 64 << 10;  // bytes
 /// What a message can hold besides its frame, in bytes.
 constexpr size_t kMaxContent = 60 << 10;

@@ -33,6 +33,10 @@
 /** Operations of a submission: SIXCALL_OP_ (get, set, exists, delete, ping), and: */
 #define SIXCALL_RING_CANCEL 0x100u /* cancel the ticket; has no completion of its own */
 
+/** A value of sq_need_wake that the host leaves alone: it writes the eventfd with every
+ *  submission. For a worker without atomic operations; protocol 1.1. */
+#define SIXCALL_RING_WAKE_ALWAYS 2u
+
 /** What the pump does at the moment: 0, or 0x1000 + an operation for a submit, or: */
 #define SIXCALL_CALL_NONE 0u
 #define SIXCALL_CALL_SUBMIT 0x1000u
@@ -81,7 +85,7 @@ typedef struct sixcall_ring {
   uint32_t reserved1[15];
   /* worker */
   uint32_t sq_head;
-  uint32_t sq_need_wake; /* set by the worker, cleared by the host */
+  uint32_t sq_need_wake; /* set by the worker, cleared by the host; or SIXCALL_RING_WAKE_ALWAYS */
   uint32_t reserved2[14];
   /* worker */
   uint32_t cq_tail;

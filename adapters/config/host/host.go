@@ -13,6 +13,7 @@ import (
 	"github.com/sixcall/sixcall/adapters/config"
 	"github.com/sixcall/sixcall/adapters/config/lmcache"
 	"github.com/sixcall/sixcall/adapters/launcher"
+	"github.com/sixcall/sixcall/adapters/python"
 	"github.com/sixcall/sixcall/adapters/remote"
 	"github.com/sixcall/sixcall/adapters/storage"
 	"github.com/sixcall/sixcall/bridge"
@@ -158,11 +159,11 @@ func (h *Host) disk(cpu *storage.CPU) {
 	})
 }
 
-// factory makes remote connectors of a configuration.
-func (h *Host) factory(c *engine.Config, cpu *storage.CPU) (*remote.Factory, []error) {
+// factory makes remote connectors of a configuration; kind is what classes in Python are.
+func (h *Host) factory(c *engine.Config, cpu *storage.CPU, kind python.Kind) (*remote.Factory, []error) {
 	fo := remote.Options{
 		Config: c, Metadata: h.opts.Metadata, Registry: h.opts.Remotes, Logger: h.opts.Logger,
-		Open: h.open, Find: h.opts.Builder.FindConnector,
+		Open: h.open, Find: h.opts.Builder.FindLibrary, Foreign: foreign{h, kind},
 	}
 	if cpu != nil {
 		fo.LocalCPU = cpu
@@ -185,7 +186,7 @@ func (h *Host) open(ctx context.Context, r remote.OpenRequest) (*bridge.Bridge, 
 
 func (h *Host) remotes(ctx context.Context, cpu *storage.CPU) error {
 	c := &h.opts.Config.Config
-	factory, problems := h.factory(c, cpu)
+	factory, problems := h.factory(c, cpu, python.Remote)
 	for _, err := range problems {
 		h.problem(err)
 	}
@@ -236,15 +237,15 @@ func (h *Host) plugins(life context.Context, cpu *storage.CPU) {
 	}
 }
 
-// plugin finds the factory of a storage plugin: a class of this program, or a
-// connector library with a remote backend around it.
+// plugin finds the factory of a storage plugin: a class of this program, or else a
+// connector library, a program or a class in Python, with a remote backend around it.
 func (h *Host) plugin(spec storage.PluginSpec, cpu *storage.CPU) (storage.PluginFactory, error) {
 	f, err := h.opts.Plugins.Find(spec.ModulePath, spec.ClassName)
 	if err == nil {
 		return f, nil
 	}
-	if _, findErr := h.opts.Builder.FindConnector(spec.ModulePath); findErr != nil {
-		return nil, fmt.Errorf("%w; and it is no connector library: %w", err, findErr)
+	if !errors.Is(err, storage.ErrNotFound) || h.opts.Plugins.HasModule(spec.ModulePath) {
+		return nil, err
 	}
 	return func(pc storage.PluginContext) (any, error) {
 		c := *pc.Config
@@ -258,7 +259,7 @@ func (h *Host) plugin(spec storage.PluginSpec, cpu *storage.CPU) (storage.Plugin
 				}
 			}
 		}
-		factory, problems := h.factory(&c, cpu)
+		factory, problems := h.factory(&c, cpu, python.Storage)
 		if len(problems) > 0 {
 			return nil, errors.Join(problems...)
 		}

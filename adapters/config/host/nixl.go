@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/sixcall/sixcall/adapters/python"
 	"github.com/sixcall/sixcall/adapters/remote"
 	"github.com/sixcall/sixcall/adapters/storage"
 	"github.com/sixcall/sixcall/bridge/engine"
@@ -42,7 +43,7 @@ func (h *Host) nixl(ctx context.Context, cpu *storage.CPU) {
 func (h *Host) library(ctx context.Context, cpu *storage.CPU, name, url string, extra map[string]any) {
 	c := h.opts.Config.Config
 	c.Extra, c.RemoteStoragePlugins, c.RemoteSerde = extra, nil, "naive"
-	factory, _ := h.factory(&c, cpu)
+	factory, _ := h.factory(&c, cpu, python.Remote)
 	h.add(name, func() (storage.Backend, error) {
 		b, err := remote.NewBackend(ctx, remote.BackendOptions{Remote: remote.Remote{Backend: name, URL: url}, Factory: factory})
 		if err != nil {

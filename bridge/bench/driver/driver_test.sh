@@ -19,7 +19,7 @@ fail() {
 
 number='[0-9]+(\.[0-9]+)?'
 fields="\"batch\":[0-9]+,\"value_bytes\":[0-9]+,\"depth\":[0-9]+,\"ops_per_s\":$number,\"keys_per_s\":$number,"
-fields+="\"p50_us\":$number,\"p99_us\":$number,\"gb_per_s\":$number,\"cpu_us_per_op\":$number"
+fields+="\"p50_us\":$number,\"p99_us\":$number,\"p999_us\":$number,\"gb_per_s\":$number,\"cpu_us_per_op\":$number"
 
 # works LINES OP ARGUMENT...: the lines of a good run.
 works() {

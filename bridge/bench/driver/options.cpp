@@ -159,7 +159,7 @@ whole working set is checked once.
 The fields of a line:
   op, batch, value_bytes, depth   as asked for
   ops_per_s, keys_per_s           completed batches and keys per second
-  p50_us, p99_us                  from before submit to after the drain
+  p50_us, p99_us, p999_us         from before submit to after the drain
   gb_per_s                        value bytes moved, 1e9 bytes per second; 0 for lookup
   cpu_us_per_op                   CPU time per batch, threads of the connector included
 

@@ -56,6 +56,7 @@ RoundResult RunRound(const Options &options, Workload &workload, double seconds)
   result.ops_per_s = static_cast<double>(ops) / elapsed_s;
   result.p50_us = latency.Percentile(0.50) / 1e3;
   result.p99_us = latency.Percentile(0.99) / 1e3;
+  result.p999_us = latency.Percentile(0.999) / 1e3;
   result.cpu_us_per_op = ops > 0 ? cpu_us / static_cast<double>(ops) : 0;
   return result;
 }
@@ -67,10 +68,10 @@ std::string FormatResult(const Options &options, const RoundResult &result) {
   char line[512];
   std::snprintf(line, sizeof(line),
                 "{\"op\":\"%s\",\"batch\":%" PRIu32 ",\"value_bytes\":%" PRIu64 ",\"depth\":%" PRIu32
-                ",\"ops_per_s\":%.1f,\"keys_per_s\":%.1f,\"p50_us\":%.3f,\"p99_us\":%.3f,\"gb_per_s\":%.3f"
+                ",\"ops_per_s\":%.1f,\"keys_per_s\":%.1f,\"p50_us\":%.3f,\"p99_us\":%.3f,\"p999_us\":%.3f,\"gb_per_s\":%.3f"
                 ",\"cpu_us_per_op\":%.3f}",
                 OpName(options.op), options.batch, options.value_bytes, options.depth, result.ops_per_s, keys_per_s,
-                result.p50_us, result.p99_us, gb_per_s, result.cpu_us_per_op);
+                result.p50_us, result.p99_us, result.p999_us, gb_per_s, result.cpu_us_per_op);
   return line;
 }
 

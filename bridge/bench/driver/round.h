@@ -14,6 +14,7 @@ struct RoundResult {
   double ops_per_s = 0;
   double p50_us = 0;
   double p99_us = 0;
+  double p999_us = 0;
   double cpu_us_per_op = 0;
 };
 

@@ -118,9 +118,10 @@ TEST(RedisDeadline, AValueThatIsHalfSentIsLetGo) {
 
 TEST(RedisDeadline, AServerThatDoesNotAnswerTimesOut) {
   FakeServer server;
-  Connection connection(Redis(), RedisOptions(server.Config() + ",\"timeout_ms\":50,\"connect_timeout_ms\":50"));
+  Connection connection(Redis(), RedisOptions(server.Config() + ",\"timeout_ms\":50,\"connect_timeout_ms\":50,\"lazy\":true"));
   server.Put("a", "aa");
-  EXPECT_EQ(connection.Run(Request::Get({"a"}, 2)).status, (Status{kHit}));
+  // A busy machine may need more than 50 ms for the first answers.
+  EXPECT_TRUE(Eventually([&] { return connection.Run(Request::Get({"a"}, 2)).status == Status{kHit}; }));
   server.SetDeaf(true);
   const Result r = connection.Run(Request::Get(Keys(100), 2));
   EXPECT_EQ(r.status, Status(100, kTimeout));

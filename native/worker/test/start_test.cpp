@@ -75,7 +75,7 @@ TEST(Start, HelloNamesTheVersions) {
   const auto* hello = host.hello().As<wire::Hello>();
   ASSERT_NE(hello, nullptr);
   EXPECT_EQ(hello->protocol_major(), 1);
-  EXPECT_EQ(hello->protocol_minor(), 0);
+  EXPECT_EQ(hello->protocol_minor(), 1);
   EXPECT_EQ(hello->abi_major(), SIXCALL_ABI_MAJOR);
   EXPECT_EQ(hello->abi_minor(), SIXCALL_ABI_MINOR);
   EXPECT_EQ(hello->version()->str(), SIXCALL_TEST_VERSION);
