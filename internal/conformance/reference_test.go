@@ -108,7 +108,7 @@ var bundledConnectors = map[string]func(t *testing.T, opts *conformance.Options)
 		opts.OtherParams = params(t, map[string]any{"base_path": t.TempDir()})
 	},
 	"nixl_peer": func(t *testing.T, opts *conformance.Options) {
-		opts.Params = params(t, map[string]any{"listen": "127.0.0.1:0", "pool_bytes": 64 << 20, "library": servers.Deps(t, "nixl")})
+		opts.Params = params(t, map[string]any{"listen": "127.0.0.1:0", "pool_bytes": 256 << 20, "library": servers.Deps(t, "nixl")})
 		opts.Env = append(opts.Env, "UCX_TLS=tcp", "UCX_NET_DEVICES=lo")
 		const theirs = "UCX, not the connector; it runs in a worker by default"
 		opts.Waive = map[string]string{"T01": theirs, "T09": theirs, "X08": theirs}
