@@ -201,7 +201,7 @@ func TestReadsWhileThePoolTurnsOver(t *testing.T) {
 		}
 	})
 	hits := 0
-	for deadline := time.Now().Add(3*time.Minute); hits < 200 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(3 * time.Minute); hits < 200 && time.Now().Before(deadline); {
 		i := rand.IntN(n)
 		got := load(t, b, keys[i:i+1], size)[0]
 		if got == nil {
