@@ -112,6 +112,12 @@ var bundledConnectors = map[string]func(t *testing.T, opts *conformance.Options)
 			"N01": "under valgrind NIXL's agent takes too long to end for a close without grace",
 		}
 	},
+	"nixl_peer": func(t *testing.T, opts *conformance.Options) {
+		opts.Params = params(t, map[string]any{"listen": "127.0.0.1:0", "pool_bytes": 256 << 20, "library": servers.Deps(t, "nixl")})
+		opts.Env = append(opts.Env, "UCX_TLS=tcp", "UCX_NET_DEVICES=lo")
+		const theirs = "UCX, not the connector; it runs in a worker by default"
+		opts.Waive = map[string]string{"T01": theirs, "T09": theirs, "X08": theirs}
+	},
 	"mooncake": func(t *testing.T, opts *conformance.Options) {
 		m := servers.StartMooncake(t, servers.MooncakeOptions{SegmentMB: 1024})
 		// A stored value can be written over only with these; see the README.
