@@ -102,7 +102,9 @@ type Options struct {
 	// Spin is how long a call of Do that has the only task in flight looks for its
 	// completion itself before it parks: a connector that answers within
 	// microseconds then costs no wake-up. It stops by itself where it does not pay.
-	// Default 50µs; negative: never.
+	// The caller is inside the connector's Drain meanwhile, as it was inside its
+	// Submit: one in this process that hangs there, against its contract, holds the
+	// caller. Default 50µs; negative: never.
 	Spin time.Duration
 	// CloseGrace is how long Close lets pending work run, and then how long the
 	// connector may take to stop. Default 5s. Negative means no wait.
