@@ -179,3 +179,58 @@ func TestIntegrityFindsTheValueOfAnotherKey(t *testing.T) {
 		require.Equal(t, want, text(r.Bits))
 	}
 }
+
+// A connector without a process behind it is like an open breaker: the host hears of
+// misses, not of an error that would end more than this adapter's part.
+func TestSubmitWithoutAWorkerIsAnsweredAsDropped(t *testing.T) {
+	var away atomic.Bool
+	f := newFixture(t, bridge.Options{MaxCapacityBytes: 8}, func(c *bridgetest.Connector) {
+		c.OnSubmit = func(*kv.Batch) error {
+			if away.Load() {
+				return &kv.Error{Op: "submit", Connector: "test", Code: kv.Unavailable}
+			}
+			return nil
+		}
+	})
+	keys, bufs := bridgetest.Keys(1), bridgetest.Buffers(t, f.Arena(), 1, 8, 1)
+	sink := newCollector()
+	away.Store(true)
+	for _, kind := range []bridge.Kind{bridge.Store, bridge.Load, bridge.Lookup, bridge.Delete} {
+		given := bufs
+		if kind == bridge.Lookup || kind == bridge.Delete {
+			given = nil
+		}
+		id, err := f.Submit(kind, keys, given, sink)
+		require.NoError(t, err, kind)
+		r := <-sink.results
+		require.Equal(t, id, r.ID)
+		require.Equal(t, bridge.Dropped, r.Outcome, kind)
+		require.ErrorIs(t, r.Err, kv.Unavailable)
+		require.Zero(t, r.Bits.Count())
+		_, err = f.Do(background, kind, keys, given)
+		require.ErrorIs(t, err, kv.Unavailable)
+	}
+	away.Store(false)
+	// Nothing was kept: capacity, memory and keys are free.
+	_, err := f.Do(background, bridge.Store, keys, bufs)
+	require.NoError(t, err)
+	r, err := f.Do(background, bridge.Load, keys, bufs)
+	require.NoError(t, err)
+	require.Equal(t, "1", r.Bits.String())
+}
+
+func TestLookFindsWhatWasJustSubmitted(t *testing.T) {
+	f := newFixture(t, bridge.Options{Spin: time.Minute})
+	sink := newCollector()
+	_, err := f.Submit(bridge.Lookup, bridgetest.Keys(1), nil, sink)
+	require.NoError(t, err)
+	require.True(t, f.Look(bridge.Lookup))
+	require.Equal(t, bridge.Lookup, (<-sink.results).Kind)
+
+	held := newFixture(t, bridge.Options{Spin: time.Millisecond}, func(c *bridgetest.Connector) { c.Hold = true })
+	_, err = held.Submit(bridge.Lookup, bridgetest.Keys(1), nil, sink)
+	require.NoError(t, err)
+	require.False(t, held.Look(bridge.Lookup), "it is not looked for beyond the limit")
+	held.conn.Release(1)
+	require.Equal(t, bridge.Lookup, (<-sink.results).Kind)
+}

@@ -48,8 +48,8 @@ type Bridge struct {
 	// idle is closed and replaced when flying falls to 0 while somebody waits.
 	idle chan struct{}
 
-	inFlight atomic.Int32 // flying, for readers without the mutex
-	spinner  spinner
+	inFlight atomic.Int32   // flying, for readers without the mutex
+	spinners [kinds]spinner // by kind
 
 	// drainMu makes Drain have one caller; it guards what follows.
 	drainMu sync.Mutex
@@ -100,7 +100,9 @@ func start(conn kv.Connector, opts Options) (*Bridge, error) {
 		index: newIndex(), records: make([]kv.Completion, 256),
 	}
 	b.gate.open()
-	b.spinner.open(opts.Spin)
+	for i := range b.spinners {
+		b.spinners[i].open(opts.Spin)
+	}
 	b.tasks.New = func() any { return new(task) }
 	b.waiters.New = func() any { return &waiter{ready: make(chan struct{}, 1)} }
 	b.maxBatch = info.Limits.MaxBatch

@@ -161,10 +161,7 @@ func (b *Bridge) completeLocally(s *slot, err error) {
 // want a flush; nil if they get it at once.
 func (b *Bridge) finish(t *task, later *[]Flusher) {
 	if !t.claim() {
-		b.awaitEarly()
-		b.settleLate(t)
-		b.freeSlots(t, true)
-		b.release(t)
+		b.finishLate(t)
 		return
 	}
 	if t.res.Kind == Load && stagedBytes(t) > stageCopyLimit {
@@ -172,6 +169,14 @@ func (b *Bridge) finish(t *task, later *[]Flusher) {
 		return
 	}
 	b.publish(t, later)
+}
+
+// finishLate ends a task that was answered before.
+func (b *Bridge) finishLate(t *task) {
+	b.awaitEarly()
+	b.settleLate(t)
+	b.freeSlots(t, true)
+	b.release(t)
 }
 
 // awaitEarly waits until whoever has just claimed a task early has finished with

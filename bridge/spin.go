@@ -65,24 +65,38 @@ func (s *spinner) ended(found bool) {
 }
 
 // spin looks for the result of a task that was just submitted and reports whether
-// it is there. Between two looks others get their turn: goroutines of this thread,
-// which may submit as well, and then it is time to park; and threads of this CPU,
-// one of which may be the connector's.
-func (b *Bridge) spin(w *waiter) bool {
-	if b.inFlight.Load() != 1 || !b.spinner.wanted() || !looking.CompareAndSwap(false, true) {
-		return len(w.ready) > 0
+// it is there.
+func (b *Bridge) spin(kind Kind, w *waiter) bool {
+	return b.look(kind, func() bool { return len(w.ready) > 0 })
+}
+
+// Look is for a caller of the event-fd face that has just submitted a task of the
+// kind and is about to wait for it: for as long as [Options.Spin] says it looks for
+// the completion itself, as Do does. Then its signal is there before the wait, which
+// costs no wake-up. It reports whether no task is in flight any more.
+func (b *Bridge) Look(kind Kind) bool {
+	return b.look(kind, func() bool { return b.inFlight.Load() == 0 })
+}
+
+// look drains until answered, as long as that may pay. Between two looks others get
+// their turn: goroutines of this thread, which may submit as well, and then it is
+// time to park; and threads of this CPU, one of which may be the connector's.
+func (b *Bridge) look(kind Kind, answered func() bool) bool {
+	s := &b.spinners[kind]
+	if b.inFlight.Load() != 1 || !s.wanted() || !looking.CompareAndSwap(false, true) {
+		return answered()
 	}
 	defer looking.Store(false)
-	end := b.now() + b.spinner.limit
+	end := b.now() + s.limit
 	for {
 		runtime.Gosched()
 		if b.inFlight.Load() > 1 {
-			return len(w.ready) > 0
+			return answered()
 		}
 		b.drain()
-		found, late := len(w.ready) > 0, b.now() >= end
+		found, late := answered(), b.now() >= end
 		if found || late {
-			b.spinner.ended(!late)
+			s.ended(!late)
 			return found
 		}
 		eventfd.Yield()

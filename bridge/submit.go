@@ -42,7 +42,9 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 	t.sink = sink
 	pass, trial := b.breakers[kind].allow(t.started)
 	if !pass {
-		b.drop(t)
+		_, reason := b.breakers[kind].why()
+		t.claim()
+		b.drop(t, &kv.Error{Op: kind.String(), Connector: b.opts.Name, Code: kv.Unavailable, Err: textError(reason)})
 		return t, nil
 	}
 	t.trial = trial
@@ -56,6 +58,16 @@ func (b *Bridge) submit(kind Kind, keys []kv.Key, bufs []kv.Buffer, sink Sink) (
 		return t, nil
 	}
 	if err := b.launch(t); err != nil {
+		switch {
+		case !t.claim(): // the bridge has died meanwhile, and that was its answer
+			b.finishLate(t)
+			return t, nil
+		case errors.Is(err, kv.Unavailable): // no worker serves: as with an open breaker
+			b.stats.submitted[kind].Add(-1)
+			b.vacate(t)
+			b.drop(t, err)
+			return t, nil
+		}
 		b.stats.submitted[kind].Add(-1)
 		b.unwind(t)
 		return nil, err
@@ -76,12 +88,10 @@ func (b *Bridge) newTask(kind Kind, n int) *task {
 	return t
 }
 
-// drop answers a task that an open breaker stopped.
-func (b *Bridge) drop(t *task) {
-	t.claim()
-	_, reason := b.breakers[t.res.Kind].why()
-	t.res.Outcome = Dropped
-	t.res.Err = &kv.Error{Op: t.res.Kind.String(), Connector: b.opts.Name, Code: kv.Unavailable, Err: textError(reason)}
+// drop answers a claimed task that does not reach the connector, because it is known
+// to be away: an open breaker, or no worker process.
+func (b *Bridge) drop(t *task, why error) {
+	t.res.Outcome, t.res.Err = Dropped, why
 	if t.res.Kind == Delete {
 		t.res.Deleted.Failed = t.res.Bits.Len()
 	}
@@ -182,6 +192,7 @@ func (b *Bridge) named(kind Kind, err error) error {
 // keys only.
 func (b *Bridge) launch(t *task) error {
 	t.parts.Store(int32(len(t.slots)))
+	t.launched.Store(true)
 	// The task may be answered, and its slots reused, while this runs: the
 	// caller's reference keeps t, and a slot is not looked at after its submit.
 	slots := t.slots
@@ -284,9 +295,8 @@ func (b *Bridge) takeSlot(t *task) (*slot, error) {
 	return s, nil
 }
 
-// unwind undoes a submit of which nothing reached the connector.
-func (b *Bridge) unwind(t *task) {
-	t.claim()
+// vacate gives back what a task has that did not reach the connector.
+func (b *Bridge) vacate(t *task) {
 	if t.trial {
 		b.breakers[t.res.Kind].giveUp(b.now())
 	}
@@ -295,6 +305,12 @@ func (b *Bridge) unwind(t *task) {
 	b.releaseHeld(t)
 	b.index.mu.Unlock()
 	b.freeSlots(t, false)
+}
+
+// unwind undoes a submit of which nothing reached the connector, nor anybody else.
+func (b *Bridge) unwind(t *task) {
+	t.claim()
+	b.vacate(t)
 	t.refs.Store(0)
 	t.reset()
 	b.tasks.Put(t)

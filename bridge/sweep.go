@@ -108,7 +108,7 @@ func (b *Bridge) sweepOnce() bool {
 			oldest = max(oldest, now-t.started)
 		}
 		limit := t.deadline.Load()
-		if (limit != 0 && now >= limit || dead == stateDead && !t.unsafe) && b.claimEarly(t) {
+		if (limit != 0 && now >= limit || dead == stateDead && !t.unsafe && t.launched.Load()) && b.claimEarly(t) {
 			expired = append(expired, t)
 		}
 	}

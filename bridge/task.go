@@ -39,7 +39,7 @@ const (
 	Deadline                 // no answer in time; counts as a miss
 	Cancelled                // the caller's context ended
 	Closed                   // the bridge was closed first
-	Dropped                  // the breaker was open; the connector was not asked
+	Dropped                  // the breaker was open, or no worker runs; the connector was not asked
 	outcomes                 // how many there are
 )
 
@@ -108,6 +108,9 @@ type task struct {
 	// each goroutine that holds the task beside it.
 	refs  atomic.Int32
 	parts atomic.Int32 // slots that have not completed
+	// launched is set when the slots go to the connector; before, only the submit
+	// answers the task.
+	launched atomic.Bool
 
 	slots []*slot
 	keys  []kv.Key // a copy: the caller may change its own
@@ -153,5 +156,6 @@ func (t *task) reset() {
 	t.judged, t.hard, t.sick = 0, 0, false
 	t.unsafe, t.internal, t.trial = false, false, false
 	t.deadline.Store(0)
+	t.launched.Store(false)
 	t.state.Store(running)
 }

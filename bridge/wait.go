@@ -37,7 +37,7 @@ func (b *Bridge) Do(ctx context.Context, kind Kind, keys []kv.Key, bufs []kv.Buf
 		return Result{Kind: kind, Outcome: Failed, Bits: kv.NewBitmap(len(keys))}, err
 	}
 	defer b.release(t)
-	if end := ctx.Done(); b.spin(w) || end == nil {
+	if end := ctx.Done(); b.spin(kind, w) || end == nil {
 		<-w.ready
 	} else {
 		select {

@@ -14,12 +14,14 @@ import (
 
 	"github.com/sixcall/sixcall/adapters/config"
 	"github.com/sixcall/sixcall/adapters/l2"
+	"github.com/sixcall/sixcall/bridge"
 	"github.com/sixcall/sixcall/bridge/kv"
 )
 
 // adapter is one open L2 adapter of the host.
 type adapter struct {
 	l2.Adapter
+	looker looker // nil: it only signals
 	listen sync.Once
 	events *events
 
@@ -27,6 +29,9 @@ type adapter struct {
 	stores []store    // popped, and not yet handed to the host
 	kept   map[kept]kv.Bitmap
 }
+
+// looker is an adapter whose caller may look for a completion before it waits.
+type looker interface{ Look(kind bridge.Kind) bool }
 
 // kept names a result that did not fit into the host's memory at first.
 type kept struct {
@@ -76,6 +81,7 @@ func open(text string, l1 []byte) (handle uint64, a *adapter, err error) {
 		return 0, nil, err
 	}
 	a = &adapter{Adapter: built, events: newEvents(), kept: map[kept]kv.Bitmap{}}
+	a.looker, _ = built.(looker)
 	adapters.Lock()
 	defer adapters.Unlock()
 	if adapters.open == nil {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/sixcall/sixcall/bridge"
 	"github.com/sixcall/sixcall/bridge/kv"
 )
 
@@ -89,10 +90,24 @@ func sixcallSubmit(handle C.uint64_t, kind C.int32_t, packed *C.sixcall_keys, ou
 		}
 		if err != nil {
 			task = -1
+			return err
 		}
-		return err
+		if a.looker != nil {
+			a.looker.Look(kindOf(kind)) // the host is going to wait
+		}
+		return nil
 	})
 	return C.int64_t(task)
+}
+
+func kindOf(kind C.int32_t) bridge.Kind {
+	switch kind {
+	case C.SIXCALL_LOOKUP:
+		return bridge.Lookup
+	case C.SIXCALL_LOAD:
+		return bridge.Load
+	}
+	return bridge.Store
 }
 
 //export sixcallUnlock

@@ -123,6 +123,9 @@ func (a *NativeAdapter) QueryLookupAndLockResult(id kv.TaskID) (kv.Bitmap, bool)
 	return a.lookups.pop(id)
 }
 
+// Look looks for the completion of a task that was just submitted; see [bridge.Bridge.Look].
+func (a *NativeAdapter) Look(kind bridge.Kind) bool { return a.bridge.Look(kind) }
+
 // SubmitUnlock implements [Adapter].
 func (a *NativeAdapter) SubmitUnlock(keys []kv.Key) { a.bridge.Unlock(keys) }
 
