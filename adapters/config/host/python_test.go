@@ -268,3 +268,34 @@ extra_config:
 	require.Len(t, h.Problems, 1)
 	require.ErrorContains(t, h.Problems[0], "shelf.absent: no such file")
 }
+
+// TestHangingBackendsInPython: a read that does not return is given up, and so is the
+// process when the host ends.
+func TestHangingBackendsInPython(t *testing.T) {
+	needPython(t)
+	h := read(t, `
+chunk_size: 64
+max_local_cpu_size: 0.01
+blocking_timeout_secs: 1
+storage_plugins: [store]
+remote_storage_plugins: [remote]
+extra_config:
+  does: hang
+  storage_plugin.store.module_path: hostile_store
+  storage_plugin.store.class_name: HostileBackend
+  remote_storage_plugin.remote.module_path: hostile_store
+  remote_storage_plugin.remote.class_name: HostileAdapter
+`).start(t)
+	evil := key(1)
+	evil.Model = "evil"
+	for _, name := range []string{"store", "RemoteBackend-remote"} {
+		b := h.Manager.Backend(name)
+		put(t, h, b, 1)
+		o, _ := b.Get(ctx, evil)
+		require.Nil(t, o)
+	}
+	// One thread of several hangs: the others serve.
+	o, err := h.Manager.Backend("store").Get(ctx, key(1))
+	require.NoError(t, err)
+	same(t, h, 1, o)
+}
