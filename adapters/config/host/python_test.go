@@ -162,7 +162,7 @@ extra_config:
 
 func TestStorageBackendsInPython(t *testing.T) {
 	needPython(t)
-	h := read(t, `
+	w := read(t, `
 chunk_size: 64
 max_local_cpu_size: 0.01
 external_backends: ["my_custom_backend", "older", "more", "absent"]
@@ -175,7 +175,9 @@ extra_config:
   storage_plugin.more.class_name: WantsMore
   storage_plugin.absent.module_path: my_package.my_backend_module
   storage_plugin.absent.class_name: Absent
-`).start(t)
+`)
+	h := w.start(t)
+	require.Equal(t, 1, w.logs.FilterMessage("Older lacks batched_submit_put_task, get_allocator_backend; the worker fills in what LMCache's interface did not have when it was written").Len())
 	require.Equal(t, []string{storage.NameLocalCPU, "my_custom_backend", "older", "more"}, h.Manager.Names())
 	for _, name := range []string{"my_custom_backend", "older"} {
 		exchange(t, h, name)
