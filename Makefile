@@ -131,9 +131,13 @@ SOAK_SECONDS ?= 600
 soak-lmcache: build test-libraries ## mixed traffic with faults under LMCache, for SOAK_SECONDS (default 600)
 	SIXCALL_REQUIRE=1 SIXCALL_SOAK_SECONDS=$(SOAK_SECONDS) $(GO) test -count=1 -timeout 2h -run TestSoak -v ./adapters/python
 
-.PHONY: bench
-bench: build ## the bridge beside a plain C++ program on the same library
-	bridge/bench/run
+# All parts over the connector mem; about 15 minutes. bridge/bench/README.md has shorter and longer runs.
+.PHONY: bench bench-guard
+bench: build ## the bridge beside a plain C++ program and LMCache's bridge, on the same library
+	@mkdir -p $(BUILD)/bench
+	bridge/bench/run -out $(CURDIR)/$(BUILD)/bench/results $(BENCH)
+bench-guard: build ## a short part of it, which fails when the bridge has become slower or allocates
+	bridge/bench/run -parts guard -programs c++,context,events -rounds 5 -seconds 0.15
 
 .PHONY: fuzz
 FUZZTIME ?= 20s

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,4 +72,42 @@ func BenchmarkDo(b *testing.B) {
 			})
 		}
 	}
+}
+
+// TestAMillionKeysCostAtMost100BytesEach stores a million keys and looks at the heap.
+func TestAMillionKeysCostAtMost100BytesEach(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("a long loop without concurrency; the run without the race detector counts")
+	}
+	b, err := bridge.New(bridgetest.NewNull(t), bridge.Options{})
+	require.NoError(t, err)
+	defer b.Close()
+	const keys, batch = 1_000_000, 500
+	bufs := bridgetest.Buffers(t, b.Arena(), batch, 64, 0)
+	list := bridgetest.Keys(batch)
+	store := func(first int) {
+		for i := range list {
+			list[i].ChunkHash = fmt.Sprintf("chunk %d", first+i)
+		}
+		_, err := b.Do(background, bridge.Store, list, bufs)
+		require.NoError(t, err)
+	}
+	store(0)
+	before := heapInUse()
+	for n := batch; n < keys; n += batch {
+		store(n)
+	}
+	per := float64(heapInUse()-before) / keys
+	require.Equal(t, int64(keys), b.Usage().Keys)
+	require.Less(t, per, 100.0, "bytes of heap per key")
+	t.Logf("%.1f bytes of heap per key", per)
+}
+
+// heapInUse returns the bytes in use after a collection.
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC() // what sync.Pool kept over the first
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

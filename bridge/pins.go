@@ -13,9 +13,10 @@ import (
 // index first. Each pin is in one of the two, and the order of pins does not
 // matter, so nobody can tell the difference. Guarded by index.mu.
 type pinLog struct {
-	buckets [256]*pinList
+	buckets [1024]*pinList
 	keys    int        // in all lists
 	spare   []*pinList // empty, for reuse
+	room    int        // keys that the spare lists have room for
 }
 
 // pinList is the keys that one lookup pinned. At least one.
@@ -27,14 +28,12 @@ type pinList struct {
 
 // maxLoggedPins bounds the log, in keys: what nobody unlocks belongs in the index,
 // where an entry has no pointers for the garbage collector to follow.
-const (
-	maxLoggedPins = 1 << 16
-	maxSpareLists = 1 << 8
-)
+// It bounds the memory of spare lists as well.
+const maxLoggedPins = 1 << 16
 
 // bucket returns where the list that begins with k belongs.
 func (x *index) bucket(k *kv.Key) **pinList {
-	return &x.recent.buckets[xxh3.HashStringSeed(k.ChunkHash, x.seed)&255]
+	return &x.recent.buckets[xxh3.HashStringSeed(k.ChunkHash, x.seed)&1023]
 }
 
 // pinAll pins keys, one pin for each position, and takes the slice over; it
@@ -54,6 +53,7 @@ func (x *index) pinAll(keys []kv.Key) (empty []kv.Key) {
 	var l *pinList
 	if n := len(log.spare); n > 0 {
 		l, log.spare = log.spare[n-1], log.spare[:n-1]
+		log.room -= cap(l.all)
 	} else {
 		l = &pinList{}
 	}
@@ -107,7 +107,8 @@ func beginsWith(all, head []kv.Key) bool {
 func (log *pinLog) release(l *pinList) {
 	clear(l.all)
 	l.all, l.next, l.from = l.all[:0], nil, 0
-	if len(log.spare) < maxSpareLists {
+	if log.room+cap(l.all) <= maxLoggedPins {
+		log.room += cap(l.all)
 		log.spare = append(log.spare, l)
 	}
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,9 @@ const (
 	// maxSpinPause is the longest pause, in tasks: a spin in vain per so many.
 	maxSpinPause = 1 << 12
 )
+
+// looking is set while a caller of any bridge looks: one CPU is enough for that.
+var looking atomic.Bool
 
 // spinner decides whether a caller looks. Safe for concurrent use: a race between
 // two callers costs one of them a look.
@@ -61,14 +65,20 @@ func (s *spinner) ended(found bool) {
 }
 
 // spin looks for the result of a task that was just submitted and reports whether
-// it is there. Between two looks another thread may run: with the connector on the
-// same CPU that is its turn.
+// it is there. Between two looks others get their turn: goroutines of this thread,
+// which may submit as well, and then it is time to park; and threads of this CPU,
+// one of which may be the connector's.
 func (b *Bridge) spin(w *waiter) bool {
-	if b.inFlight.Load() != 1 || !b.spinner.wanted() {
+	if b.inFlight.Load() != 1 || !b.spinner.wanted() || !looking.CompareAndSwap(false, true) {
 		return len(w.ready) > 0
 	}
+	defer looking.Store(false)
 	end := b.now() + b.spinner.limit
 	for {
+		runtime.Gosched()
+		if b.inFlight.Load() > 1 {
+			return len(w.ready) > 0
+		}
 		b.drain()
 		found, late := len(w.ready) > 0, b.now() >= end
 		if found || late {

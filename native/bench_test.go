@@ -41,16 +41,19 @@ func BenchmarkSubmitDrain(b *testing.B) {
 // cgo twin is in bridge/bench/cgo; the goal is at most 1.25 times that.
 func BenchmarkCall(b *testing.B) {
 	fn := numbers(b)
-	for _, path := range []string{"trampoline", "syscalln"} {
+	for _, path := range []string{"own", "trampoline", "syscalln"} {
 		b.Run("path="+path, func(b *testing.B) {
-			c := native.NewCaller(path == "trampoline")
+			c, ok := native.NewCaller(path)
+			if !ok {
+				b.Skip("not on this architecture")
+			}
 			b.ReportAllocs()
 			for b.Loop() {
 				c.Call(fn, 1, 2, 3, 4)
 			}
 		})
 	}
-	b.Run("path=trampoline/frame=pooled", func(b *testing.B) {
+	b.Run("path=pooled", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			native.CallPooled(fn, 1, 2, 3, 4)

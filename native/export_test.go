@@ -38,11 +38,15 @@ func Symbol(path, name string) (uintptr, error) {
 	return purego.Dlsym(handle, name)
 }
 
-// A Caller calls through the trampoline or, when not fast, through SyscallN.
+// A Caller calls through our trampoline, purego's, or purego.SyscallN.
 type Caller struct{ c *caller }
 
-// NewCaller returns a Caller.
-func NewCaller(fast bool) Caller { return Caller{&caller{fast: fast && fastCalls()}} }
+// NewCaller returns a Caller for a path: "own", which not every architecture has,
+// "trampoline" or "syscalln".
+func NewCaller(path string) (c Caller, ok bool) {
+	entry := map[string]uintptr{"own": ownTrampoline(), "trampoline": trampoline}[path]
+	return Caller{&caller{entry: entry}}, entry != 0 || path == "syscalln"
+}
 
 // Call calls fn.
 func (c Caller) Call(fn, a, b, d, e uintptr) uintptr { return c.c.call(fn, a, b, d, e) }

@@ -159,9 +159,6 @@ func TestWheel(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, again, "the same input gives the same bytes")
 
-	venv := filepath.Join(t.TempDir(), "venv")
-	run(os.Environ(), python, "-m", "venv", venv)
-	run(os.Environ(), filepath.Join(venv, "bin", "pip"), "install", "--quiet", "--no-index", "--disable-pip-version-check", wheel)
 	// No compiler, no settings, not the source tree.
 	program, err := filepath.Abs("tests/installed.py")
 	require.NoError(t, err)
@@ -169,8 +166,19 @@ func TestWheel(t *testing.T) {
 	text, err := os.ReadFile(program)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(copied, text, 0o600))
-	clean := []string{"PATH=" + filepath.Join(venv, "bin"), "HOME=" + t.TempDir()}
-	require.Contains(t, run(clean, filepath.Join(venv, "bin", "python"), "-I", copied), "installed")
+	pythons := []string{python}
+	for _, name := range []string{"python3.10", "python3.12", "python3.13"} { // the others that this machine has
+		if path, err := exec.LookPath(name); err == nil && exec.Command(path, "-c", "import ensurepip").Run() == nil {
+			pythons = append(pythons, path)
+		}
+	}
+	for _, python := range pythons {
+		venv := filepath.Join(t.TempDir(), "venv")
+		run(os.Environ(), python, "-m", "venv", venv)
+		run(os.Environ(), filepath.Join(venv, "bin", "pip"), "install", "--quiet", "--no-index", "--disable-pip-version-check", wheel)
+		clean := []string{"PATH=" + filepath.Join(venv, "bin"), "HOME=" + t.TempDir()}
+		require.Contains(t, run(clean, filepath.Join(venv, "bin", "python"), "-I", copied), "installed", python)
+	}
 }
 
 // copyFile copies a file, with the rights of a library.

@@ -17,12 +17,13 @@ const (
 	NameLocalDisk = "LocalDiskBackend"
 	NameRemote    = "RemoteBackend"
 	NameNixl      = "NixlStorageBackend"
+	NameP2P       = "P2PBackend"
 )
 
 // reserved are those and LMCache's others.
 var reserved = map[string]bool{
-	NameLocalCPU: true, NameLocalDisk: true, NameRemote: true, NameNixl: true,
-	"PDBackend": true, "P2PBackend": true, "GdsBackend": true, "MaruBackend": true,
+	NameLocalCPU: true, NameLocalDisk: true, NameRemote: true, NameNixl: true, NameP2P: true,
+	"PDBackend": true, "GdsBackend": true, "MaruBackend": true,
 }
 
 // CPU keeps chunks in memory, and is where all others get theirs from. Safe for

@@ -1,81 +1,80 @@
-// Command bench compares the bridge with a plain C++ program on the same
-// connector library, side by side in one run: rounds of the two alternate, and
-// what counts is the ratio of their medians.
+// Command bench compares the bridge with a plain C++ program and with LMCache's own
+// bridge on the same connector library, side by side in one run: their rounds
+// alternate, and what counts is the ratio of their medians.
 //
 //	make bench
 //
-// Placements: "same" runs everything on one CPU and so shows the software path;
-// "free" leaves the threads to the scheduler. In "same" the connector has one
-// worker, in "free" as many as it likes.
+// README.md says what the parts are and what they cost.
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
-// result is one round, in the words of sixcall-driver.
-type result struct {
-	Op         string  `json:"op"`
-	Batch      int     `json:"batch"`
-	ValueBytes int     `json:"value_bytes"`
-	Depth      int     `json:"depth"`
-	OpsPerS    float64 `json:"ops_per_s"`
-	KeysPerS   float64 `json:"keys_per_s"`
-	P50        float64 `json:"p50_us"`
-	P99        float64 `json:"p99_us"`
-	GBPerS     float64 `json:"gb_per_s"`
-	CPU        float64 `json:"cpu_us_per_op"`
-	Allocs     float64 `json:"allocs_per_op"`
-}
-
-// workload is one row of the table.
-type workload struct {
-	op         string
-	batch      int
-	valueBytes int
-	depth      int
-}
-
-var workloads = []workload{
-	{"lookup", 1, 0, 1}, {"lookup", 16, 0, 1}, {"lookup", 256, 0, 1}, {"lookup", 1024, 0, 1},
-	{"lookup", 1, 0, 32}, {"lookup", 16, 0, 32}, {"lookup", 256, 0, 32},
-	{"load", 1, 4 << 10, 1}, {"load", 16, 4 << 10, 1}, {"load", 1, 4 << 10, 8},
-	{"load", 1, 64 << 10, 1}, {"load", 16, 64 << 10, 8}, {"load", 1, 1 << 20, 1}, {"load", 16, 1 << 20, 8},
-	{"load", 1, 4 << 20, 1}, {"load", 4, 4 << 20, 4},
-	{"store", 1, 4 << 10, 1}, {"store", 1, 64 << 10, 1}, {"store", 1, 1 << 20, 1}, {"store", 16, 1 << 20, 8}, {"store", 4, 4 << 20, 4},
-}
-
 type settings struct {
-	lib, params, driver, placements, only string
-	seconds                               float64
-	rounds                                int
-	jsonOut                               string
+	build, libraries, driver, python, peer string
+	parts, connectors, placements, rows    string
+	programs, only, record                 string
+	seconds                                float64
+	rounds                                 int
+	quick, report                          bool
+	out                                    string
+
+	use   []string            // the programs
+	peers map[string]*lmcache // by placement
+	atEnd []func()
+	data  data
+}
+
+// data is what a run leaves behind as JSON.
+type data struct {
+	Machine machine    `json:"machine"`
+	Command string     `json:"command"`
+	Rows    []row      `json:"rows,omitempty"`
+	Calls   []call     `json:"calls,omitempty"`
+	Keys    *keysTrack `json:"keys,omitempty"`
 }
 
 func main() {
 	var s settings
 	var child childSettings
-	flag.StringVar(&s.lib, "lib", "", "connector library")
-	flag.StringVar(&s.params, "params", "{}", "its configuration, JSON")
+	flag.StringVar(&s.build, "build", "", "folder with libsixcall_null.so")
+	flag.StringVar(&s.libraries, "libraries", "", "folder of the bundled connectors")
 	flag.StringVar(&s.driver, "driver", "", "the sixcall-driver program")
-	flag.StringVar(&s.placements, "placements", "same,free", "comma-separated: same, free")
-	flag.StringVar(&s.only, "only", "", "run only workloads whose name contains this, such as lookup/1/")
-	flag.Float64Var(&s.seconds, "seconds", 0.5, "length of a round")
-	flag.IntVar(&s.rounds, "rounds", 5, "rounds of each program")
-	flag.StringVar(&s.jsonOut, "json", "", "also write all rounds to this file")
+	flag.StringVar(&s.python, "python", "python3.11", "the Python that runs LMCache")
+	flag.StringVar(&s.peer, "peer", "", "peer.py; empty: without LMCache")
+	flag.StringVar(&s.parts, "parts", "calls,rows,busy,curves,keys,sim", "what to run, comma-separated: calls, rows, busy, curves, keys, sim, guard")
+	flag.StringVar(&s.connectors, "connectors", "mem", "connectors of the rows: null, mem, fs, redis")
+	flag.StringVar(&s.placements, "placements", "same,free", "placements of the rows: same, cross, free")
+	flag.StringVar(&s.rows, "rows", "core", "which rows: short, core, full")
+	flag.StringVar(&s.programs, "programs", strings.Join(programs, ","), "columns")
+	flag.StringVar(&s.only, "only", "", "only rows whose name contains one of these, comma-separated, such as lookup/1/,load/")
+	flag.Float64Var(&s.seconds, "seconds", 0.2, "length of a round")
+	flag.IntVar(&s.rounds, "rounds", 3, "rounds of each program")
+	flag.BoolVar(&s.quick, "quick", false, "-rows short -placements same -rounds 3 -seconds 0.1")
+	flag.StringVar(&s.out, "out", "", "write FILE.json and FILE.html")
+	flag.StringVar(&s.record, "record", "", "guard: write the ratios of this run to this file instead of checking")
+	flag.BoolVar(&s.report, "report", false, "run nothing: read the JSON files in the arguments, and write table, goals and -out of all")
 	child.register()
+	// The names under which a round gets its library.
+	flag.StringVar(&child.lib, "lib", "", "internal: the connector library of a round")
+	flag.StringVar(&child.params, "params", "{}", "internal: its configuration")
 	flag.Parse()
-	run := func() error { return s.run() }
+	run := s.run
 	if child.op != "" {
-		child.lib, child.params, child.seconds = s.lib, s.params, s.seconds
+		child.seconds = s.seconds
 		run = child.run
+		if child.op == "keys" {
+			run = child.trackKeys
+		}
 	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -83,100 +82,118 @@ func main() {
 	}
 }
 
-// programs are the columns, the yardstick first.
-var programs = []string{"c++", "context", "events", "isolated"}
-
 func (s *settings) run() error {
-	if s.lib == "" || s.driver == "" {
-		return fmt.Errorf("-lib and -driver are needed; `make bench` gives them")
+	if s.report {
+		return s.merge(flag.Args())
 	}
-	all := map[string]map[string][]result{} // placement/workload -> program -> rounds
-	for _, placement := range strings.Split(s.placements, ",") {
-		fmt.Printf("\nplacement %s\n", placement)
-		fmt.Printf("%-22s %10s %8s %8s | %9s %8s %8s %6s %7s | %9s %8s %6s | %9s %8s %8s %7s %7s\n", "op/batch/bytes/depth",
-			"c++ op/s", "p50 µs", "p99 µs", "ctx op/s", "p50", "p99", "x op/s", "allocs", "fd op/s", "p50", "x op/s",
-			"iso op/s", "p50", "p99", "+p50 µs", "x ctx")
-		for _, w := range workloads {
-			name := fmt.Sprintf("%s/%d/%d/%d", w.op, w.batch, w.valueBytes, w.depth)
-			if !strings.Contains(name, s.only) {
-				continue
-			}
-			rounds, err := s.rows(placement, w)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", placement, name, err)
-			}
-			all[placement+"/"+name] = rounds
-			c, ctx, fd, iso := median(rounds["c++"]), median(rounds["context"]), median(rounds["events"]), median(rounds["isolated"])
-			fmt.Printf("%-22s %10.0f %8.1f %8.1f | %9.0f %8.1f %8.1f %6.2f %7.3f | %9.0f %8.1f %6.2f | %9.0f %8.1f %8.1f %7.1f %7.2f\n", name,
-				c.OpsPerS, c.P50, c.P99, ctx.OpsPerS, ctx.P50, ctx.P99, ctx.OpsPerS/c.OpsPerS, ctx.Allocs,
-				fd.OpsPerS, fd.P50, fd.OpsPerS/c.OpsPerS,
-				iso.OpsPerS, iso.P50, iso.P99, iso.P50-ctx.P50, iso.OpsPerS/ctx.OpsPerS)
+	if s.build == "" || s.libraries == "" || s.driver == "" {
+		return fmt.Errorf("-build, -libraries and -driver are needed; `make bench` gives them")
+	}
+	if s.quick {
+		s.rows, s.placements, s.rounds, s.seconds = "short", same, 3, 0.1
+	}
+	s.peers = map[string]*lmcache{}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
+	go func() {
+		<-interrupted
+		s.stop()
+		os.Exit(130)
+	}()
+	defer s.stop()
+	for _, p := range strings.Split(s.programs, ",") {
+		if !slices.Contains(programs, p) {
+			return fmt.Errorf("-programs has %q, want one of %s", p, strings.Join(programs, ", "))
+		}
+		if p != peer || s.peer != "" {
+			s.use = append(s.use, p)
 		}
 	}
-	if s.jsonOut == "" {
+	s.data.Command = strings.Join(os.Args[1:], " ")
+	s.data.Machine = describe()
+	fmt.Println(s.data.Machine)
+	start := time.Now()
+	for _, part := range strings.Split(s.parts, ",") {
+		if err := s.part(part); err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+	}
+	printGoals(os.Stdout, &s.data)
+	fmt.Printf("\n%s\n", time.Since(start).Round(time.Second))
+	return s.data.write(s.out)
+}
+
+func (s *settings) part(part string) error {
+	switch part {
+	case "calls":
+		return s.calls()
+	case "rows":
+		return s.table()
+	case "busy":
+		return s.busyTable()
+	case "curves":
+		return s.curves()
+	case "keys":
+		return s.keys()
+	case "sim":
+		return s.simulate()
+	case "guard":
+		return s.guard()
+	}
+	return fmt.Errorf("-parts has %q, want calls, rows, busy, curves, keys, sim or guard", part)
+}
+
+// merge joins the results of several runs.
+func (s *settings) merge(files []string) error {
+	for i, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		var d data
+		if err := json.Unmarshal(text, &d); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if i == 0 {
+			s.data.Machine = d.Machine
+		}
+		s.data.Command += d.Command + "\n"
+		s.data.Rows = append(s.data.Rows, d.Rows...)
+		s.data.Calls = append(s.data.Calls, d.Calls...)
+		if d.Keys != nil {
+			s.data.Keys = d.Keys
+		}
+	}
+	fmt.Println(s.data.Machine)
+	last := ""
+	for i := range s.data.Rows {
+		r := &s.data.Rows[i]
+		if at := r.Part + ", " + r.Connector + ", " + r.Placement; at != last {
+			fmt.Printf("\n%s\n%s\n", at, heading)
+			last = at
+		}
+		r.print(os.Stdout)
+	}
+	printGoals(os.Stdout, &s.data)
+	return s.data.write(s.out)
+}
+
+// write leaves the results as JSON and as a page.
+func (d *data) write(name string) error {
+	if name == "" {
 		return nil
 	}
-	data, err := json.MarshalIndent(all, "", " ")
+	text, err := json.MarshalIndent(d, "", " ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(s.jsonOut, append(data, '\n'), 0o644)
-}
-
-// rows runs the rounds of one workload, the programs in turn.
-func (s *settings) rows(placement string, w workload) (map[string][]result, error) {
-	out := map[string][]result{}
-	for range s.rounds {
-		for _, program := range programs {
-			r, err := s.round(program, placement, w)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", program, err)
-			}
-			out[program] = append(out[program], r)
-		}
+	if err := os.WriteFile(name+".json", append(text, '\n'), 0o644); err != nil {
+		return err
 	}
-	return out, nil
-}
-
-func (s *settings) round(program, placement string, w workload) (result, error) {
-	params := s.params
-	if placement == "same" && params == "{}" {
-		params = `{"workers":1}`
+	f, err := os.Create(name + ".html")
+	if err != nil {
+		return err
 	}
-	args := []string{"--lib", s.lib, "--params", params, "--op", w.op, "--batch", fmt.Sprint(w.batch),
-		"--value-bytes", fmt.Sprint(max(w.valueBytes, 1)), "--depth", fmt.Sprint(w.depth), "--seconds", fmt.Sprint(s.seconds)}
-	argv := append([]string{s.driver}, args...)
-	if program != "c++" {
-		self, err := os.Executable()
-		if err != nil {
-			return result{}, err
-		}
-		argv = append([]string{self, "--face", program}, args...)
-	}
-	if placement == "same" {
-		argv = append([]string{"taskset", "-c", "0"}, argv...)
-	}
-	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return result{}, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
-	}
-	var r result
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
-		return result{}, fmt.Errorf("%q: %w", stdout.String(), err)
-	}
-	return r, nil
-}
-
-// median takes the round with the median rate.
-func median(rounds []result) result {
-	sorted := slices.Clone(rounds)
-	slices.SortFunc(sorted, func(a, b result) int {
-		if a.OpsPerS < b.OpsPerS {
-			return -1
-		}
-		return 1
-	})
-	return sorted[len(sorted)/2]
+	defer f.Close()
+	return d.page(f)
 }

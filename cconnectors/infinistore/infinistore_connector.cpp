@@ -32,7 +32,7 @@ struct InfiniStoreConnector final : sixcall::Connector<Session> {
     const uint64_t most = infinistore::kMaxWireValue - (settings.trailer ? infinistore::kTrailerBytes : 0);
     settings.max_value_bytes = std::min(config.GetUint("max_value_bytes", infinistore::kMaxWireValue, 1, infinistore::kMaxWireValue), most);
     settings.connect_timeout_ms = static_cast<uint32_t>(config.GetUint("connect_timeout_ms", 3000, 1, 60000));
-    settings.request_timeout_ms = static_cast<uint32_t>(config.GetUint("request_timeout_ms", 30000, 1, 3600000));
+    settings.request_timeout_ms = static_cast<uint32_t>(config.GetUint("request_timeout_ms", 10000, 1, 3600000));
     const std::string device = config.GetString("device");
     const std::string link_type = config.GetChoice("link_type", "LINK_ETHERNET", {"LINK_ETHERNET", "LINK_IB"});
     if (config.GetChoice("transport", "tcp", {"tcp", "rdma"}) == "rdma") infinistore::RefuseRdma(device, link_type);
@@ -152,5 +152,5 @@ SIXCALL_CONNECTOR(InfiniStoreConnector, "infinistore", "0.1.0", "Sixcall",
 "trailer":{"type":"boolean","default":true,"description":"store 24 bytes behind each value that prove it whole; false is LMCache's own layout"},
 "max_value_bytes":{"type":"integer","minimum":1,"maximum":2147483647,"default":2147483647,"description":"larger values are refused before they are sent; set it below the server's --prealloc-size"},
 "connect_timeout_ms":{"type":"integer","minimum":1,"maximum":60000,"default":3000,"description":"to connect and have the first answer, in milliseconds"},
-"request_timeout_ms":{"type":"integer","minimum":1,"maximum":3600000,"default":30000,"description":"for one key, in milliseconds; a deadline of the batch may be earlier"}}})",
+"request_timeout_ms":{"type":"integer","minimum":1,"maximum":3600000,"default":10000,"description":"for one key, in milliseconds; a deadline of the batch may be earlier"}}})",
                   SIXCALL_CAP_READ_YOUR_WRITES | SIXCALL_CAP_DEADLINE | SIXCALL_CAP_PERSISTENT);

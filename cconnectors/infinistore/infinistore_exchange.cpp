@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <new>
 #include <system_error>
 
 namespace infinistore {
@@ -92,7 +93,12 @@ Exchange::Step Exchange::Broken(std::string why) {
 }
 
 Exchange::Step Exchange::Run(int fd, int flags, uint8_t* scratch) {
-  return sending() && !send_failed_ ? Send(fd, flags, scratch) : Receive(fd, flags, scratch);
+  try {
+    return sending() && !send_failed_ ? Send(fd, flags, scratch) : Receive(fd, flags, scratch);
+  } catch (const std::bad_alloc&) {  // only the text of an error takes memory
+    error_ = "out of memory";
+    return Step::kBroken;
+  }
 }
 
 Exchange::Step Exchange::Send(int fd, int flags, uint8_t* scratch) {

@@ -10,11 +10,12 @@
 #include <system_error>
 #include <utility>
 
+#include "infinistore_patiently.h"
 #include "sixcall/connector.hpp"
 
 namespace infinistore {
 
-Reaper::Reaper() : wake_fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+Reaper::Reaper() : scratch_(new uint8_t[Exchange::kScratchBytes]), wake_fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   if (wake_fd_ < 0) throw sixcall::Error(SIXCALL_E_IO, "eventfd: " + std::generic_category().message(errno), errno);
 }
 
@@ -39,13 +40,15 @@ void Reaper::Wake() {
 }
 
 void Reaper::Park(Parked parked) {
-  count_.fetch_add(1, std::memory_order_release);
-  total_.fetch_add(1, std::memory_order_relaxed);
-  if (parked.probe) probes_.fetch_add(1, std::memory_order_release);
-  {
+  const bool probe = parked.probe;
+  Patiently([&] {
     std::lock_guard<std::mutex> lock(mu_);
+    arriving_.reserve(arriving_.size() + 1);  // throws before anything has moved
     arriving_.push_back(std::move(parked));
-  }
+    count_.fetch_add(1, std::memory_order_release);
+    total_.fetch_add(1, std::memory_order_relaxed);
+    if (probe) probes_.fetch_add(1, std::memory_order_release);
+  });
   Wake();
 }
 
@@ -66,20 +69,20 @@ bool Reaper::Stop(std::chrono::steady_clock::time_point until) {
 }
 
 void Reaper::Loop() {
-  const auto scratch = std::make_unique<uint8_t[]>(Exchange::kScratchBytes);
   std::vector<Parked> all;
   std::vector<pollfd> fds;
   for (;;) {
-    bool stop;
-    {
+    bool stop = false;
+    Patiently([&] {
       std::lock_guard<std::mutex> lock(mu_);
+      all.reserve(all.size() + arriving_.size());
       for (Parked& p : arriving_) all.push_back(std::move(p));
       arriving_.clear();
       stop = stop_;
-    }
+    });
     for (size_t i = 0; i < all.size();) {
       Parked& p = all[i];
-      if (!(stop && p.probe) && !Advance(p, scratch.get())) {
+      if (!(stop && p.probe) && !Advance(p, scratch_.get())) {
         i++;
         continue;
       }
@@ -93,6 +96,7 @@ void Reaper::Loop() {
       if (arriving_.empty()) return;
       continue;
     }
+    Patiently([&] { fds.reserve(all.size() + 1); });
     fds.assign(1, pollfd{wake_fd_, POLLIN, 0});
     for (const Parked& p : all) fds.push_back({p.socket.fd(), static_cast<short>(p.exchange->sending() ? POLLOUT | POLLIN : POLLIN), 0});
     poll(fds.data(), fds.size(), -1);
@@ -109,14 +113,17 @@ bool Reaper::Advance(Parked& p, uint8_t* scratch) {
       case Exchange::Step::kMore: continue;
       case Exchange::Step::kWait: return false;
       case Exchange::Step::kBroken:
-        if (x.op() == Op::kPut && x.requested()) Keys::OfProcess().AddCut(p.server, x.key());
+        if (x.op() == Op::kPut && x.requested()) Patiently([&] { Keys::OfProcess().AddCut(p.server, x.key()); });
         break;
       case Exchange::Step::kDone:
         if (x.op() == Op::kPut && x.code() == kCodeDone) {
           // Its ticket has ended as a failure, so the key must not be there.
-          Keys::OfProcess().RemoveCut(p.server, x.key());
-          const std::string key = x.key();
-          x.StartDelete(key);
+          std::string key;
+          Patiently([&] {
+            Keys::OfProcess().RemoveCut(p.server, x.key());
+            key = x.key();
+          });
+          Patiently([&] { x.StartDelete(key); });
           continue;
         }
         break;

@@ -54,6 +54,7 @@ class Reaper : public std::enable_shared_from_this<Reaper> {
   /// Goes on with one exchange; true when it is over.
   static bool Advance(Parked& p, uint8_t* scratch);
 
+  const std::unique_ptr<uint8_t[]> scratch_;  // the thread's
   int wake_fd_ = -1;
   std::thread thread_;
   std::atomic<size_t> count_{0};

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "infinistore_patiently.h"
+
 namespace infinistore {
 
 using sixcall::Error;
@@ -114,7 +116,7 @@ void Session::Perform(Keys::Lock& lock, Patience& patience, bool probe) {
         socket_.Close();
         counters_.lost.fetch_add(1, std::memory_order_relaxed);
         if (x.op() == Op::kPut && x.requested()) {
-          keys_.AddCut(server_, x.key());
+          Patiently([&] { keys_.AddCut(server_, x.key()); });
           counters_.cut_puts.fetch_add(1, std::memory_order_relaxed);
         }
         throw Error(SIXCALL_E_IO, Where() + ": " + x.error());
@@ -123,8 +125,11 @@ void Session::Perform(Keys::Lock& lock, Patience& patience, bool probe) {
     }
     if (patience.GoOn()) continue;
     if (x.begun()) {
-      x.Detach();
-      reaper_->Park({std::move(socket_), std::exchange(exchange_, std::make_unique<Exchange>()), std::move(lock), server_, probe});
+      // Its socket cannot be closed and its memory is the host's: it has to be parked.
+      Patiently([&] { x.Detach(); });
+      std::unique_ptr<Exchange> fresh;
+      Patiently([&] { fresh = std::make_unique<Exchange>(); });
+      reaper_->Park({std::move(socket_), std::exchange(exchange_, std::move(fresh)), std::move(lock), server_, probe});
     }
     throw patience.Why(Where());
   }

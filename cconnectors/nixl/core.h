@@ -68,10 +68,10 @@ class Core {
   }
 
   void Warn(const std::string& text) {
-    WithHost([&](auto& host) { host.log().Warn("nixl: " + text); });
+    WithHost([&](auto& host) { host.log().Parts(SIXCALL_LOG_WARN, {"nixl", text}); });
   }
   void Info(const std::string& text) {
-    WithHost([&](auto& host) { host.log().Info("nixl: " + text); });
+    WithHost([&](auto& host) { host.log().Parts(SIXCALL_LOG_INFO, {"nixl", text}); });
   }
 
   /// Answers every settled transfer of the lot, or all of it with one error.

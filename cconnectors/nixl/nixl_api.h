@@ -75,6 +75,9 @@ static_assert(sizeof(AgentConfig) == 40 && offsetof(AgentConfig, sync) == 8 && o
   F(destroy_query_resp_list, int, void* list)                                                          \
   F(query_resp_list_size, int, void* list, size_t* n)                                                  \
   F(query_resp_list_has_value, int, void* list, size_t i, bool* has)                                   \
+  F(get_local_md, int, void* agent, void** data, size_t* len)                                          \
+  F(load_remote_md, int, void* agent, const void* data, size_t len, char** name)                       \
+  F(invalidate_remote_md, int, void* agent, const char* name)                                          \
   F(is_stub, bool)
 
 /// The functions of one loaded library. The library stays loaded for ever.

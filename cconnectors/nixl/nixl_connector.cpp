@@ -89,6 +89,7 @@ class NixlConnector final : public sixcall::AsyncConnector {
   }
   template <class F>
   void StartThread(F body) {
+    threads_.reserve(threads_.size() + 1);  // a thread without a place would end the process
     core_->ThreadBegins();
     try {
       threads_.push_back(sixcall::detail::StartThread(info().name, [core = core_, body] {

@@ -41,16 +41,20 @@ void Run(Lookup& lookup, const std::string& host, const std::string& port) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* list = nullptr;
-  const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &list);
+  int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &list);
   std::lock_guard<std::mutex> lock(lookup.mu);
-  for (const addrinfo* a = list; error == 0 && a != nullptr; a = a->ai_next) {
-    Endpoint e;
-    if (a->ai_addrlen > sizeof(e.addr)) continue;
-    std::memcpy(&e.addr, a->ai_addr, a->ai_addrlen);
-    e.len = a->ai_addrlen;
-    if (std::find(lookup.found.begin(), lookup.found.end(), e) == lookup.found.end()) lookup.found.push_back(e);
+  try {
+    for (const addrinfo* a = error == 0 ? list : nullptr; a != nullptr; a = a->ai_next) {
+      Endpoint e;
+      if (a->ai_addrlen > sizeof(e.addr)) continue;
+      std::memcpy(&e.addr, a->ai_addr, a->ai_addrlen);
+      e.len = a->ai_addrlen;
+      if (std::find(lookup.found.begin(), lookup.found.end(), e) == lookup.found.end()) lookup.found.push_back(e);
+    }
+  } catch (const std::bad_alloc&) {
+    error = EAI_MEMORY;
   }
-  if (error == 0) freeaddrinfo(list);
+  if (list != nullptr) freeaddrinfo(list);
   lookup.error = error;
   lookup.done = true;
   lookup.changed.notify_all();

@@ -101,7 +101,12 @@ void Directory::Run() {
     try {
       found = std::make_shared<Topology>(Search());
     } catch (...) {
-      error = std::make_shared<sixcall::Error>(sixcall::Error::Current(SIXCALL_E_CONNECT));
+      const sixcall::Error e = sixcall::Error::Current(SIXCALL_E_CONNECT);
+      error = no_memory_;
+      try {
+        if (e.code() != SIXCALL_E_NOMEM) error = std::make_shared<sixcall::Error>(e);
+      } catch (const std::bad_alloc&) {
+      }
     }
     failures = error == nullptr ? 0 : failures + 1;
     {
@@ -152,7 +157,7 @@ bool Directory::HeardOfFailover() {
       if (of_ours) return true;
     }
     return false;
-  } catch (const sixcall::Error&) {
+  } catch (const std::exception&) {  // it is gone, or memory is short: look for another one
     watch_.reset();
     return true;
   }

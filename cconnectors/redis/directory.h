@@ -63,6 +63,8 @@ class Directory {
   const TlsContext* tls_;
   Stats& stats_;
   const std::string thread_name_;
+  // Made early, since there may be no memory for it when it is needed.
+  const std::shared_ptr<const sixcall::Error> no_memory_ = std::make_shared<sixcall::Error>(SIXCALL_E_NOMEM, "out of memory");
   std::function<void()> on_change_;
   std::unique_ptr<Wake> wake_;
 

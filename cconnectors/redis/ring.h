@@ -26,6 +26,7 @@ class Ring {
     from_ = (from_ + 1) & (items_.size() - 1);
     n_--;
   }
+  void clear() { from_ = n_ = 0; }
   void swap(Ring& other) {
     items_.swap(other.items_);
     std::swap(from_, other.from_);

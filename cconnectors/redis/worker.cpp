@@ -37,6 +37,7 @@ Worker::~Worker() {
   {
     std::lock_guard<std::mutex> lock(mu_);
     stop_ = true;
+    stopped_.notify_all();
   }
   Wake();
   if (thread_.joinable()) thread_.join();
@@ -94,14 +95,27 @@ void Worker::Wake() {
 // ------------------------------------------------------------------ the loop
 
 void Worker::Run() {
+  for (uint32_t ms = 1;; ms = std::min(2 * ms, 100u)) {
+    try {
+      return Loop();
+    } catch (...) {
+      StartAnew(sixcall::Error::Current(SIXCALL_E_INTERNAL));
+    }
+    std::unique_lock<std::mutex> lock(mu_);
+    stopped_.wait_for(lock, std::chrono::milliseconds(ms), [this] { return stop_; });
+  }
+}
+
+/// What runs, until the worker is to stop. Throws when memory is short.
+void Worker::Loop() {
   std::array<epoll_event, 64> events;
   for (;;) {
-    now_ = sixcall::NowNs();
-    TakeInbox();
     {
       std::lock_guard<std::mutex> lock(mu_);
       if (stop_) return;
     }
+    now_ = sixcall::NowNs();
+    TakeInbox();
     while (!dirty_.empty()) {  // a link that fails may make others dirty
       Link* link = dirty_.back();
       dirty_.pop_back();
@@ -183,8 +197,9 @@ void Worker::TakeInbox() {
     std::swap(all, cancel_all_);
     std::swap(news, news_);
   }
+  begun_ = 0;
   if (news) TakeView();
-  for (const Order& order : taken_) Begin(order);
+  while (begun_ < taken_.size()) Begin(taken_[begun_]);
   taken_.clear();
   for (const uint64_t ticket : taken_cancels_) {
     for (Task *t = living_, *next; t != nullptr; t = next) {
@@ -198,6 +213,7 @@ void Worker::TakeInbox() {
 
 void Worker::Begin(const Order& order) {
   if (free_.empty()) {
+    free_.reserve(tasks_.size() + 1);  // so that giving a task back needs no memory
     tasks_.push_back(std::make_unique<Task>());
     free_.push_back(tasks_.back().get());
   }
@@ -215,6 +231,7 @@ void Worker::Begin(const Order& order) {
   if (living_ != nullptr) living_->before = t;
   living_ = t;
   if (t->deadline_ns != 0) earliest_ns_ = std::min(earliest_ns_, t->deadline_ns);
+  begun_++;
 
   Request r;
   r.task = t;

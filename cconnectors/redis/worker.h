@@ -3,6 +3,7 @@
 #define SIXCALL_REDIS_WORKER_H
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -58,6 +59,8 @@ class Worker final : public LinkOwner {
 
   void Wake();
   void Run();
+  void Loop();
+  void StartAnew(const sixcall::Error& error) noexcept;
   void TakeInbox();
   void Begin(const Order& order);
   void Report(Task* task, uint32_t index, sixcall::Result result, const sixcall::Error* error);
@@ -82,12 +85,13 @@ class Worker final : public LinkOwner {
   int wake_ = -1;
   std::thread thread_;
 
-  std::mutex mu_;  // guards the next five
+  std::mutex mu_;  // guards the next six
   std::vector<Order> inbox_;
   std::vector<uint64_t> cancels_;
   bool cancel_all_ = false;
   bool news_ = true;
   bool stop_ = false;
+  std::condition_variable stopped_;
   std::atomic<bool> asleep_{false};
   std::atomic<uint64_t> load_{0};
 
@@ -95,6 +99,7 @@ class Worker final : public LinkOwner {
   uint64_t now_ = 0;
   std::minstd_rand random_;
   std::vector<Order> taken_;
+  size_t begun_ = 0;  // of taken_
   std::vector<uint64_t> taken_cancels_;
   std::vector<std::unique_ptr<Task>> tasks_;
   std::vector<Task*> free_;

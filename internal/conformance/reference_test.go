@@ -99,13 +99,24 @@ var bundledConnectors = map[string]func(t *testing.T, opts *conformance.Options)
 		}
 	},
 	"infinistore": func(t *testing.T, opts *conformance.Options) {
-		server := servers.StartInfiniStoreBlocks(t, 4, 16) // B09 stores 100,000 small values
+		server := servers.StartInfiniStoreBlocks(t, 6, 16) // B09 stores 100,000 small values, and nothing may be evicted
 		opts.Params = params(t, map[string]any{"host": "127.0.0.1", "port": server.Port})
 		opts.Endpoint, opts.EndpointParam = fmt.Sprintf("127.0.0.1:%d", server.Port), []string{"host", "port"}
+		opts.Waive = map[string]string{"R02": "close says BUSY, since a connection with a request outstanding is not cut: InfiniStore's server would end"}
 	},
 	"nixl": func(t *testing.T, opts *conformance.Options) {
 		opts.Params = params(t, map[string]any{"base_path": t.TempDir(), "library": servers.Deps(t, "nixl")})
 		opts.OtherParams = params(t, map[string]any{"base_path": t.TempDir()})
+		opts.Waive = map[string]string{
+			"T12": "NIXL throws as well; it runs in a worker by default",
+			"N01": "under valgrind NIXL's agent takes too long to end for a close without grace",
+		}
+	},
+	"nixl_peer": func(t *testing.T, opts *conformance.Options) {
+		opts.Params = params(t, map[string]any{"listen": "127.0.0.1:0", "pool_bytes": 256 << 20, "library": servers.Deps(t, "nixl")})
+		opts.Env = append(opts.Env, "UCX_TLS=tcp", "UCX_NET_DEVICES=lo")
+		const theirs = "UCX, not the connector; it runs in a worker by default"
+		opts.Waive = map[string]string{"T01": theirs, "T09": theirs, "X08": theirs}
 	},
 	"mooncake": func(t *testing.T, opts *conformance.Options) {
 		m := servers.StartMooncake(t, servers.MooncakeOptions{SegmentMB: 1024})
@@ -114,11 +125,12 @@ var bundledConnectors = map[string]func(t *testing.T, opts *conformance.Options)
 			"preload": []string{m.CUDAStub()}, "existing": "replace", "force_remove": true, "library_log": "none"})
 		opts.Env = append(opts.Env, m.Environment()...)
 		const theirs = "Mooncake's library, not the connector; it runs in a worker by default"
-		opts.Waive = map[string]string{"T01": theirs, "T09": theirs, "X01": theirs, "N05": "a probe with LeakSanitizer cannot load Mooncake's library"}
+		opts.Waive = map[string]string{"T01": theirs, "T09": theirs, "T12": theirs, "X01": theirs, "N05": "a probe with LeakSanitizer cannot load Mooncake's library"}
 	},
 }
 
-// Two bundled connectors at level 2, in short; with $SIXCALL_CHECK_LEVEL all of them at that level, as in `make check-connectors`.
+// Two bundled connectors at level 2, in short; with $SIXCALL_CHECK_LEVEL all of them at that level, as in `make check-connectors`,
+// and with $SIXCALL_CHECK_ONLY only those checks of it.
 func TestBundledConnectorsPass(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -145,6 +157,9 @@ func TestBundledConnectorsPass(t *testing.T) {
 				opts.Effort, opts.Patience, opts.Limit = 0, 0, 0 // what the command does
 			}
 			setup(t, &opts)
+			if only := os.Getenv("SIXCALL_CHECK_ONLY"); only != "" {
+				opts.Only = strings.Split(only, ",")
+			}
 			opts.Progress = func(r conformance.Result) { t.Log(strings.TrimRight(r.Line(), "\n")) }
 			report := run(t, opts)
 			require.False(t, report.Failed(), report.Terminal())
@@ -155,19 +170,29 @@ func TestBundledConnectorsPass(t *testing.T) {
 
 // Every bundled connector says the same in a host's process and in a worker.
 func TestBundledConnectorsAreTheSameInAWorker(t *testing.T) {
-	if testing.Short() {
-		t.Skip("about C++")
-	}
 	if _, err := worker.FindProgram(""); err != nil {
 		servers.Require(t, "`make cpp` builds sixcall-worker: %v", err)
+	}
+	checkBundled(t, "V02")
+}
+
+// No bundled connector ends its process when memory is short.
+func TestBundledConnectorsLiveWithoutMemory(t *testing.T) { checkBundled(t, "T12", "R07") }
+
+// checkBundled runs some checks over every bundled connector.
+func checkBundled(t *testing.T, only ...string) {
+	if testing.Short() {
+		t.Skip("about C++")
 	}
 	for name, setup := range bundledConnectors {
 		t.Run(name, func(t *testing.T) {
 			opts := quick(servers.Connector(t, name))
 			setup(t, &opts)
-			opts.Only, opts.Limit, opts.Waive = []string{"V02"}, time.Minute, nil
+			opts.Only, opts.Limit = only, time.Minute
 			report := run(t, opts)
-			require.Equal(t, conformance.Pass, report.Results[0].Verdict, report.Terminal())
+			for _, r := range report.Results {
+				require.True(t, r.Verdict == conformance.Pass || opts.Waive[r.ID] != "", report.Terminal())
+			}
 		})
 	}
 }

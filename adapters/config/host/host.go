@@ -56,7 +56,7 @@ type Host struct {
 
 const gib = 1 << 30
 
-// Build makes the backends in LMCache's order: CPU, NIXL storage, disk, remotes, then
+// Build makes the backends in LMCache's order: CPU, peers, NIXL storage, disk, remotes, then
 // storage plugins. An error means that the engine cannot start; what concerns one
 // plugin or one remote is logged, kept in Problems, and left out.
 func Build(ctx context.Context, o Options) (*Host, error) {
@@ -103,6 +103,9 @@ func (h *Host) build(ctx, life context.Context) (err error) {
 	}
 	if h.Manager, err = storage.NewManager(mo); err != nil {
 		return err
+	}
+	if p2p, _ := c.All["enable_p2p"].(bool); p2p {
+		h.peers(ctx, mo.CPU)
 	}
 	if c.ExtraBool("enable_nixl_storage", false) {
 		h.nixl(ctx, mo.CPU)

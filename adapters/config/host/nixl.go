@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/sixcall/sixcall/adapters/python"
 	"github.com/sixcall/sixcall/adapters/remote"
 	"github.com/sixcall/sixcall/adapters/storage"
+	"github.com/sixcall/sixcall/bridge/engine"
 )
 
 // nixl adds the storage backend on NIXL: the connector nixl behind a remote backend.
@@ -34,15 +36,65 @@ func (h *Host) nixl(ctx context.Context, cpu *storage.CPU) {
 			h.opts.Logger.Warn("a setting of NIXL storage has no effect here", zap.String("setting", key))
 		}
 	}
+	h.library(ctx, cpu, storage.NameNixl, "sixcall://nixl", extra)
+}
+
+// library adds a backend of LMCache's on a connector library.
+func (h *Host) library(ctx context.Context, cpu *storage.CPU, name, url string, extra map[string]any) {
+	c := h.opts.Config.Config
 	c.Extra, c.RemoteStoragePlugins, c.RemoteSerde = extra, nil, "naive"
 	factory, _ := h.factory(&c, cpu, python.Remote)
-	h.add(storage.NameNixl, func() (storage.Backend, error) {
-		b, err := remote.NewBackend(ctx, remote.BackendOptions{Remote: remote.Remote{Backend: storage.NameNixl, URL: "sixcall://nixl"}, Factory: factory})
+	h.add(name, func() (storage.Backend, error) {
+		b, err := remote.NewBackend(ctx, remote.BackendOptions{Remote: remote.Remote{Backend: name, URL: url}, Factory: factory})
 		if err != nil {
 			return nil, err
 		}
 		return b, nil
 	})
+}
+
+// peers adds the backend that shares chunks with other hosts over NIXL: the connector
+// nixl_peer behind a remote backend.
+func (h *Host) peers(ctx context.Context, cpu *storage.CPU) {
+	extra, err := peerParams(&h.opts.Config.Config, h.opts.Metadata.LocalWorkerID)
+	if err == nil && cpu == nil {
+		err = errors.New("it needs memory for what it reads: a worker with max_local_cpu_size above 0")
+	}
+	if err != nil {
+		h.problem(fmt.Errorf("enable_p2p: %w", err))
+		return
+	}
+	h.library(ctx, cpu, storage.NameP2P, "sixcall://nixl_peer", extra)
+}
+
+// peerParams returns extra_config with LMCache's settings of peers as those of the
+// connector. A peer without a port has this worker's.
+func peerParams(c *engine.Config, worker int) (map[string]any, error) {
+	ports, _ := c.All["p2p_init_ports"].([]any)
+	if worker >= len(ports) {
+		return nil, fmt.Errorf("p2p_init_ports has %d ports, none for the worker %d of this machine", len(ports), worker)
+	}
+	port := fmt.Sprint(ports[worker])
+	var peers []string
+	switch v := c.Extra["sixcall.nixl_peer.peers"].(type) {
+	case []any:
+		for _, e := range v {
+			peers = append(peers, fmt.Sprint(e))
+		}
+	case string:
+		peers = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+	default:
+		return nil, fmt.Errorf("sixcall.nixl_peer.peers is %v, want a list of hosts", v)
+	}
+	for i, p := range peers {
+		if strings.LastIndexByte(p, ':') <= strings.LastIndexByte(p, ']') {
+			peers[i] = p + ":" + port
+		}
+	}
+	out := maps.Clone(c.Extra)
+	out["sixcall.nixl_peer.peers"] = peers
+	out["sixcall.nixl_peer.listen"] = fmt.Sprint(c.All["p2p_host"]) + ":" + port
+	return out, nil
 }
 
 // nixlIgnored are settings about slots, caches and threads of LMCache's own code.

@@ -3,6 +3,7 @@
 package host_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sixcall/sixcall/adapters/config/host"
 	"github.com/sixcall/sixcall/adapters/storage"
 	"github.com/sixcall/sixcall/internal/servers"
 )
@@ -76,11 +78,60 @@ func TestNixlSettingsThatCannotBeRight(t *testing.T) {
 	}
 	h := read(t, "save_unfull_chunk: true\nextra_config: {enable_nixl_storage: true, nixl_backend: POSIX}\n").start(t)
 	require.ErrorContains(t, h.Problems[0], "save_unfull_chunk")
+	peer := "enable_p2p: true\np2p_host: 127.0.0.1\np2p_init_ports: [%s]\nextra_config: {sixcall.nixl_peer.peers: [127.0.0.1]}\n"
 	for yaml, want := range map[string]string{
-		"enable_p2p: true\n": "enable_p2p is true: transfer between peers over NIXL is not part of this program",
-		"enable_pd: true\n":  "enable_pd is true: prefill and decode in different processes",
+		"enable_p2p: true\n": "LMCache's controller",
+		fmt.Sprintf(peer, "1") + "transfer_channel: py_socket\n": `transfer_channel is "py_socket", want nixl`,
+		"enable_pd: true\n": "enable_pd is true: prefill and decode in different processes",
 	} {
 		_, err := read(t, yaml).tryStart()
 		require.ErrorContains(t, err, want)
+	}
+	w := read(t, fmt.Sprintf(peer, "8200, 8201"))
+	w.meta.LocalWorkerID = 2
+	require.ErrorContains(t, w.start(t).Problems[0], "p2p_init_ports has 2 ports, none for the worker 2")
+}
+
+// Two engines share what each has stored, over NIXL and TCP on loopback.
+func TestPeersOverNixl(t *testing.T) {
+	connector(t, "nixl_peer")
+	needWorker(t)
+	t.Setenv("UCX_TLS", "tcp") // for the workers
+	t.Setenv("UCX_NET_DEVICES", "lo")
+	start := func(own, other int) *host.Host {
+		return read(t, fmt.Sprintf(`
+local_cpu: false
+enable_p2p: true
+transfer_channel: nixl
+p2p_host: 127.0.0.1
+p2p_init_ports: [%d]
+extra_config:
+  sixcall.nixl_peer.peers: ["127.0.0.1:%d"]
+  sixcall.nixl_peer.pool_bytes: 16777216
+  sixcall.nixl_peer.library: %s
+`, own, other, servers.Deps(t, "nixl"))).start(t)
+	}
+	var first, second *host.Host
+	for attempt := 1; ; attempt++ { // another process may have taken a port
+		a, b := servers.FreePort(t), servers.FreePort(t)
+		first, second = start(a, b), start(b, a)
+		err := errors.Join(backend(t, first, storage.NameP2P).Err(), backend(t, second, storage.NameP2P).Err())
+		if err == nil {
+			break
+		}
+		require.Less(t, attempt, 5, "%v", err)
+	}
+	require.Equal(t, []string{storage.NameLocalCPU, storage.NameP2P}, first.Manager.Names())
+	put(t, first, backend(t, first, storage.NameP2P), 1, 2)
+	put(t, second, backend(t, second, storage.NameP2P), 3)
+	for _, h := range []*host.Host{first, second} {
+		require.Equal(t, storage.NameP2P, h.Manager.Contains(ctx, key(2), nil, false))
+		for i := 1; i <= 3; i++ {
+			o, where := h.Manager.Get(ctx, key(i), "")
+			require.Equal(t, storage.NameP2P, where)
+			same(t, h, i, o)
+		}
+		require.Nil(t, get(t, backend(t, h, storage.NameP2P), 4))
+		require.NoError(t, backend(t, h, storage.NameP2P).CheckHealth(ctx))
 	}
 }

@@ -382,8 +382,14 @@ func (c *Config) Validate() error {
 	check(c.BlockingTimeout > 0, "blocking_timeout_secs is %v, want 1 or more", c.BlockingTimeout.Seconds())
 	check(slices.Contains([]string{"LRU", "LFU", "FIFO", "MRU"}, strings.ToUpper(c.CachePolicy)), "cache_policy is %q, want LRU, LFU, FIFO or MRU", c.CachePolicy)
 	check(slices.Contains([]string{"naive", "kivi", "cachegen"}, c.RemoteSerde), "remote_serde is %q, want naive, kivi or cachegen", c.RemoteSerde)
-	p2p, _ := c.values["enable_p2p"].(bool)
-	check(!p2p, "enable_p2p is true: transfer between peers over NIXL is not part of this program; NIXL storage (enable_nixl_storage) and remotes are")
+	if p2p, _ := c.values["enable_p2p"].(bool); p2p {
+		channel, _ := c.values["transfer_channel"].(string)
+		host, _ := c.values["p2p_host"].(string)
+		ports, _ := c.values["p2p_init_ports"].([]any)
+		check(channel == "" || channel == "nixl", "enable_p2p is true and transfer_channel is %q, want nixl", channel)
+		check(host != "" && len(ports) > 0, "enable_p2p is true: p2p_host and p2p_init_ports, a list with a port per worker, have to be given")
+		check(c.Extra["sixcall.nixl_peer.peers"] != nil, "enable_p2p is true: extra_config needs sixcall.nixl_peer.peers, the hosts of the others; LMCache's controller, which knows them there, is not part of this program")
+	}
 	check(!c.EnablePD, "enable_pd is true: prefill and decode in different processes, over NIXL, is not part of this program; use a remote that both reach")
 	check(c.LocalDiskSharding == "by_gpu", "local_disk_path_sharding is %q, want by_gpu", c.LocalDiskSharding)
 	return errors.Join(errs...)

@@ -107,7 +107,7 @@ use_gds: true
 func TestValidateSaysAll(t *testing.T) {
 	err := parse(t, "chunk_size: 0\ncache_policy: best\nremote_serde: zip\nblocking_timeout_secs: 0\nlocal_disk_path_sharding: random\nenable_p2p: true\nenable_pd: true\n").Validate()
 	for _, name := range []string{"chunk_size", "cache_policy", "remote_serde", "blocking_timeout_secs", "local_disk_path_sharding",
-		"enable_p2p is true: transfer between peers over NIXL is not part", "enable_pd is true"} {
+		"enable_p2p is true: p2p_host", "enable_p2p is true: extra_config needs sixcall.nixl_peer.peers", "enable_pd is true"} {
 		require.ErrorContains(t, err, name)
 	}
 }

@@ -37,7 +37,7 @@ void Run(const Options &options) {
   auto workload = std::make_unique<Workload>(options, connection);
   try {
     if (options.op != Op::kStore) workload->StoreWorkingSet();
-    if (options.op == Op::kLoad) workload->VerifyWorkingSet();
+    if (options.op == Op::kLoad && options.verify) workload->VerifyWorkingSet();
     RunRound(options, *workload, std::min(0.2, options.seconds / 4));  // warm-up
     for (uint32_t i = 0; i < options.rounds; ++i) {
       const RoundResult result = RunRound(options, *workload, options.seconds);

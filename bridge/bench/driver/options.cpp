@@ -71,7 +71,7 @@ std::vector<int> ParseCpus(const std::string &option, const std::string &text) {
 
 bool IsKnown(const std::string &name) {
   static const char *const kNames[] = {"--lib",     "--params", "--op",   "--batch", "--value-bytes", "--depth",
-                                       "--seconds", "--rounds", "--keys", "--cpu"};
+                                       "--seconds", "--rounds", "--keys", "--cpu", "--verify"};
   return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
@@ -94,6 +94,8 @@ void Apply(Options &options, const std::string &name, const std::string &value) 
     options.rounds = static_cast<uint32_t>(ParseCount(name, value, 1, 1000000));
   } else if (name == "--keys") {
     options.keys = ParseCount(name, value, 1, kMaxWorkingSet);
+  } else if (name == "--verify") {
+    options.verify = ParseCount(name, value, 0, 1) == 1;
   } else {
     options.cpus = ParseCpus(name, value);
   }
@@ -150,6 +152,8 @@ JSON per round.
                     batch times depth
   --cpu LIST        CPUs of the driver and of the connector's threads, such as
                     0 or 0,2-3                          default as started
+  --verify N        0: do not compare what a load reads with what was stored,
+                    for connectors that move nothing   default 1
   --help            this text
 
 The keys have 90 bytes and are serialised before the clock starts. Every status

@@ -21,6 +21,7 @@ struct Options {
   uint32_t rounds = 1;
   uint64_t keys = 0;      // working set; 0 = WorkingSet()
   std::vector<int> cpus;  // allowed CPUs of the process; empty = as started
+  bool verify = true;     // compare the content of the working set before a load
   bool help = false;
 
   // Keys that are stored before the first round: keys, or by default 256 MiB of

@@ -49,6 +49,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -265,8 +266,10 @@ std::thread StartThread(const std::string& name, F&& body) {
     sigset_t* mask;
     ~Restore() { pthread_sigmask(SIG_SETMASK, mask, nullptr); }
   } restore{&before};
+  char label[16];  // nothing may throw once there is a thread
+  std::snprintf(label, sizeof(label), "sixcall:%s", name.c_str());
   std::thread thread(std::forward<F>(body));
-  pthread_setname_np(thread.native_handle(), ("sixcall:" + name).substr(0, 15).c_str());
+  pthread_setname_np(thread.native_handle(), label);
   return thread;
 }
 
