@@ -127,7 +127,14 @@ func (b Builder) openForeign(ctx context.Context, p *NativePlugin, how python.Op
 		return worker.Open(ctx, opts)
 	}
 	how.Module, how.Class, how.Worker = p.ModulePath, p.ClassName, opts
-	return python.Open(ctx, how)
+	conn, err := python.Open(ctx, how)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range conn.Status().Warnings {
+		b.Logger.Warn(warning, zap.String("connector", name))
+	}
+	return conn, nil
 }
 
 // OpenPlugin opens a program or a class in Python as a connector, with the settings of

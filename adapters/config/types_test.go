@@ -26,6 +26,12 @@ func TestTypesReadTheirKeys(t *testing.T) {
 	require.Equal(t, &config.Mock{MaxSizeGB: 0.001, BandwidthGB: 10}, a.Mock)
 	a = parse(t, pluginText+`,"config_class_name":"C"}`)[0]
 	require.Equal(t, &config.Plugin{ModulePath: "my.module", ClassName: "MyAdapter", AdapterParams: `{"size":5}`, ConfigClassName: "C"}, a.Plugin)
+	hosted := parse(t, pluginText+`,"python":"/venv","max_capacity_gb":2,"worker":{"hang_timeout_ms":7}}`)[0]
+	require.Equal(t, "/venv", hosted.Plugin.Python)
+	require.Equal(t, 2.0, hosted.Plugin.Hosting.MaxCapacityGB)
+	require.Equal(t, 7*time.Millisecond, hosted.Plugin.Hosting.Worker.HangTimeout)
+	require.Equal(t, hosted, parse(t, hosted.String())[0], "what is printed can be read again")
+	require.Contains(t, refused(t, pluginText+`,"worker":{"program":"/x"}}`)[0], "worker.program is \"/x\", but the program of a plugin is its module_path")
 	a = parse(t, `{"type":"fault_inject","inner":`+mockText+`,"rate":0.5,"seed":-3,"gap_indices":[1,2],"gap_tail_ratios":[0,0.5],"shared":true}`)[0]
 	require.Equal(t, 0.5, a.FaultInject.Rate)
 	require.Equal(t, int64(-3), a.FaultInject.Seed)
@@ -96,7 +102,11 @@ func TestBuildOfEveryType(t *testing.T) {
 		require.Equal(t, true, a.Status()["is_healthy"], text)
 		require.NoError(t, a.Close(), text)
 	}
-	_, err := config.Build(t.Context(), parse(t, pluginText+"}")[0])
+	// Settings of what is not Go have no effect on what is.
+	_, err := config.Builder{Plugins: registry}.Build(t.Context(), parse(t, pluginText+`,"python":"python3","integrity":"xxh3"}`)[0])
+	require.ErrorIs(t, err, kv.Config)
+	require.ErrorContains(t, err, `python, integrity: given, but "my.module" is a module of this program in Go`)
+	_, err = config.Build(t.Context(), parse(t, pluginText+"}")[0])
 	require.ErrorIs(t, err, plugin.ErrModuleNotFound)
 	_, err = config.Builder{}.BuildNative(t.Context(), parse(t, mockText)[0])
 	require.ErrorContains(t, err, `type is "mock", want "native_plugin"`)

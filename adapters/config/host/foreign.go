@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"time"
 
 	"github.com/sixcall/sixcall/adapters/config"
 	"github.com/sixcall/sixcall/adapters/python"
@@ -11,6 +12,10 @@ import (
 	"github.com/sixcall/sixcall/bridge"
 	"github.com/sixcall/sixcall/bridge/worker"
 )
+
+// closeGrace is what work in flight may take at the end, and then what closing may: of
+// both, a remote backend waits for ten seconds.
+const closeGrace = 3 * time.Second
 
 // foreign runs classes in Python, and programs, for [remote.Factory].
 type foreign struct {
@@ -51,5 +56,7 @@ func (f foreign) Open(ctx context.Context, r remote.ForeignRequest) (*bridge.Bri
 	if err != nil {
 		return nil, err
 	}
-	return bridge.New(conn, bridge.Options{Name: r.Instance, RawKeys: true, Lengths: true, Arena: f.h.arena, Logger: f.h.opts.Logger})
+	return bridge.New(conn, bridge.Options{
+		Name: r.Instance, RawKeys: true, Lengths: true, Arena: f.h.arena, Logger: f.h.opts.Logger, CloseGrace: closeGrace,
+	})
 }

@@ -162,7 +162,7 @@ extra_config:
 
 func TestStorageBackendsInPython(t *testing.T) {
 	needPython(t)
-	h := read(t, `
+	w := read(t, `
 chunk_size: 64
 max_local_cpu_size: 0.01
 external_backends: ["my_custom_backend", "older", "more", "absent"]
@@ -175,7 +175,9 @@ extra_config:
   storage_plugin.more.class_name: WantsMore
   storage_plugin.absent.module_path: my_package.my_backend_module
   storage_plugin.absent.class_name: Absent
-`).start(t)
+`)
+	h := w.start(t)
+	require.Equal(t, 1, w.logs.FilterMessage("Older lacks batched_submit_put_task, get_allocator_backend; the worker fills in what LMCache's interface did not have when it was written").Len())
 	require.Equal(t, []string{storage.NameLocalCPU, "my_custom_backend", "older", "more"}, h.Manager.Names())
 	for _, name := range []string{"my_custom_backend", "older"} {
 		exchange(t, h, name)
@@ -267,4 +269,35 @@ extra_config:
 	}
 	require.Len(t, h.Problems, 1)
 	require.ErrorContains(t, h.Problems[0], "shelf.absent: no such file")
+}
+
+// TestHangingBackendsInPython: a read that does not return is given up, and so is the
+// process when the host ends.
+func TestHangingBackendsInPython(t *testing.T) {
+	needPython(t)
+	h := read(t, `
+chunk_size: 64
+max_local_cpu_size: 0.01
+blocking_timeout_secs: 1
+storage_plugins: [store]
+remote_storage_plugins: [remote]
+extra_config:
+  does: hang
+  storage_plugin.store.module_path: hostile_store
+  storage_plugin.store.class_name: HostileBackend
+  remote_storage_plugin.remote.module_path: hostile_store
+  remote_storage_plugin.remote.class_name: HostileAdapter
+`).start(t)
+	evil := key(1)
+	evil.Model = "evil"
+	for _, name := range []string{"store", "RemoteBackend-remote"} {
+		b := h.Manager.Backend(name)
+		put(t, h, b, 1)
+		o, _ := b.Get(ctx, evil)
+		require.Nil(t, o)
+	}
+	// One thread of several hangs: the others serve.
+	o, err := h.Manager.Backend("store").Get(ctx, key(1))
+	require.NoError(t, err)
+	same(t, h, 1, o)
 }
