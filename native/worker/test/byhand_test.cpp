@@ -24,7 +24,7 @@ Outcome RunProgram(std::vector<std::string> arguments, bool crashes = false) {
 TEST(ByHand, VersionsAndHelp) {
   const Outcome version = RunProgram({"--version"});
   EXPECT_EQ(version.end, "exit 0");
-  EXPECT_EQ(version.output, "sixcall-worker " SIXCALL_TEST_VERSION "\nprotocol 1.0\nabi 1.0\n");
+  EXPECT_EQ(version.output, "sixcall-worker " SIXCALL_TEST_VERSION "\nprotocol 1.1\nabi 1.0\n");
   const Outcome help = RunProgram({"--help"});
   EXPECT_EQ(help.end, "exit 0");
   EXPECT_EQ(help.output.rfind("usage: sixcall-worker --control-fd N", 0), 0u);

@@ -78,7 +78,7 @@ TEST(Protocol, AnUnknownRequestIsAnswered) {
   const auto done = wire::CreateDone(builder).Union();
   wire::FinishMessageBuffer(builder, wire::CreateMessage(builder, 77, static_cast<wire::Body>(200), done));
   host.SendBytes(builder.GetBufferPointer(), builder.GetSize());
-  EXPECT_EQ(host.WaitFor(77).Failure(), "code -4: message type 200 is none of a host, or of a protocol later than 1.0");
+  EXPECT_EQ(host.WaitFor(77).Failure(), "code -4: message type 200 is none of a host, or of a protocol later than 1.1");
   builder.Clear();
   EXPECT_EQ(host.Ask(builder, wire::CreatePong(builder)).Failure().rfind("code -4: ", 0), 0u);
 }
