@@ -39,7 +39,7 @@ from lmcache.v1.distributed.l2_adapters.config import add_l2_adapters_args, pars
 WORKERS = 4  # of LMCache's connectors; ours have their defaults
 LOOKUPS = [1, 16, 64, 256]
 TRANSFERS = [(size, batch) for size in (4 << 10, 64 << 10, 1 << 20, 4 << 20, 8 << 20) for batch in (1, 16, 64)]
-MOST = 512 << 20  # bytes of one operation
+MOST = 256 << 20  # bytes of one operation
 
 
 class Object:
@@ -173,7 +173,7 @@ def compare(options, drivers: dict, folder: str) -> dict:
         stride = max(size, 16)
         objects = [[Object(memory, (d * n + i) * stride, size) for i in range(n)] for d in range(options.depth)]
         # Stores are of new keys: lmcache_fs writes none that is there already.
-        many = max(min((256 << 20) // (size * n), 2000), 12) if kind == "store" else max(4, options.depth)
+        many = max(min((512 << 20) // (size * n), 2000), 4) if kind == "store" else max(4, options.depth)
         figures = collections.defaultdict(list)
         for _ in range(options.rounds):
             batches = [[key(next(numbers)) for _ in range(n)] for _ in range(many)]
