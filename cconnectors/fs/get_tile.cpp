@@ -52,7 +52,9 @@ class GetSource final : public TileSource {
     Slot& slot = slots_[job.slot];
     *i = slot.index;
     if (job.error != 0 && !IsForeign(job.error)) throw SystemError("read " + std::string(slot.name.view()), job.error);
-    if (job.error == 0 && job.done == job.len && !job.longer) {
+    // A read that meets a truncation may be told of its whole length, and end in zeros.
+    const uint64_t file_len = job.to_end ? job.len : slot.stored.file_len;
+    if (job.error == 0 && job.done == job.len && !job.longer && StillHas(slot.stored, file_len)) {
       slot.stored.fd.Close();
       tile_.Done(*i, {Status::kHit, job.len});
       return;

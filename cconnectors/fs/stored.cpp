@@ -52,6 +52,11 @@ void Examine(Stored& stored, const FileName& name, sixcall::Key key) {
   stored.state = Stored::State::kFound;
 }
 
+bool StillHas(const Stored& stored, uint64_t file_len) {
+  struct stat st;
+  return fstat(stored.fd.get(), &st) == 0 && static_cast<uint64_t>(st.st_size) == file_len;
+}
+
 Stored FindStored(const Folder& folder, const FileName& name, sixcall::Key key) {
   Stored out;
   if (name.long_key) {

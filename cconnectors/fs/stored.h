@@ -31,6 +31,9 @@ Stored OpenStored(const Folder& folder, const FileName& name, bool direct);
 /// another key, become kForeign. Throws Error.
 void Examine(Stored& stored, const FileName& name, sixcall::Key key);
 
+/// Whether the file that was read has the length that it had before.
+bool StillHas(const Stored& stored, uint64_t file_len);
+
 /// Looks for the value of a key, without opening it where that is possible. Throws Error.
 Stored FindStored(const Folder& folder, const FileName& name, sixcall::Key key);
 

@@ -176,6 +176,11 @@ void Files::Discard(Transfer& t) const noexcept {
   t.temp.clear();
 }
 
+bool Files::StillWhole(const Transfer& t) const noexcept {
+  struct stat st;
+  return fstat(t.fd, &st) == 0 && static_cast<uint64_t>(st.st_size) == t.len;
+}
+
 sixcall::Error Files::WhyNotRead(const Transfer& t) const {
   struct stat st;
   if (fstat(t.fd, &st) != 0) return SystemError("stat " + t.place.path, errno);

@@ -45,6 +45,8 @@ class Files {
 
   /// Finds out by own system calls why NIXL failed; returns a code of 0 when the file
   /// is fine, so that the backend is at fault.
+  /// Whether the file that was read has the size that it had before.
+  bool StillWhole(const Transfer& t) const noexcept;
   sixcall::Error WhyNotRead(const Transfer& t) const;
   sixcall::Error WhyNotWritten(const Transfer& t) const;
 

@@ -135,6 +135,8 @@ void Engine::ConcludeFile(Shift& shift, Lot& lot, Transfer& t, Direction directi
   Files& files = *core_->files;
   if (t.status == kDone) {
     if (direction == kWrite) return files.Publish(t);
+    // A read that meets a truncation may be told of its whole length, and end in zeros.
+    if (!files.StillWhole(t)) return t.Fail(sixcall::Error(SIXCALL_E_IO, t.place.path + " changed its size while it was read"));
     if (t.bounced && !lot.answered) std::memcpy(t.data, t.bounce.data, t.len);
     return t.Settle({sixcall::Status::kHit, t.len});
   }

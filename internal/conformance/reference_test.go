@@ -196,6 +196,9 @@ func checkBundled(t *testing.T, only ...string) {
 	}
 	for name, setup := range bundledConnectors {
 		t.Run(name, func(t *testing.T) {
+			if only[0] != "V02" && slices.Contains(atMostConformant, name) {
+				return // its client library ends the process
+			}
 			opts := quick(servers.Connector(t, name))
 			setup(t, &opts)
 			opts.Only, opts.Limit = only, time.Minute
