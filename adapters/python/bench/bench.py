@@ -65,7 +65,7 @@ class Object:
 
 def configurations(library: str, folder: str, port: int) -> dict:
     """LMCache's own connector first, where there is one."""
-    own, params = {}, {}
+    own, params = {}, {"capacity_bytes": 2 << 30}  # of mem, which forgets the oldest
     if library == "fs":
         params = {"base_path": os.path.join(folder, "sixcall")}
         own = {"lmcache_fs": {"type": "fs_native", "base_path": os.path.join(folder, "lmcache"), "num_workers": WORKERS}}
@@ -176,13 +176,13 @@ def compare(options, drivers: dict, folder: str) -> dict:
         many = max(min((512 << 20) // (size * n), 2000), 4) if kind == "store" else max(4, options.depth)
         figures = collections.defaultdict(list)
         for _ in range(options.rounds):
-            batches = [[key(next(numbers)) for _ in range(n)] for _ in range(many)]
             for adapter, driver in drivers.items():
+                batches = [[key(next(numbers)) for _ in range(n)] for _ in range(many)]  # nobody's before
                 if kind != "store":
                     driver.run("store", batches, objects, options.depth, 3600, many)
                     driver.run(kind, batches, objects, options.depth, 0, 5)
                 figures[adapter].append(driver.measure(kind, batches, objects, options.depth, options.seconds, many if kind == "store" else 1 << 40))
-            clean(options, folder)
+                clean(options, folder)
         table[name] = {a: {f: statistics.median(r[f] for r in rounds) for f in rounds[0]} for a, rounds in figures.items()}
     return table
 
