@@ -156,7 +156,7 @@ void Walk::Do(const Step& step, uint64_t number) {
       for (auto& pending : h.pending) {
         for (size_t i = 0; i < pending.second.keys.size(); i++) {
           Maybe& m = May(h, pending.second.keys[i]);
-          if (pending.second.op == SIXCALL_OP_SET) m.insert(pending.second.values[i]);
+          if (pending.second.op == SIXCALL_OP_SET) m.insert({Value(), pending.second.values[i]});
           if (pending.second.op == SIXCALL_OP_DELETE) m.insert(Value());
         }
       }
@@ -253,7 +253,8 @@ void Walk::Check(Handle& h, const Result& r, const Pending& p) {
     const uint8_t status = r.status[i];
     h.busy.erase(key);
     if (p.cancelled && status == SIXCALL_STATUS_CANCELLED) {
-      if (p.op == SIXCALL_OP_SET) stored[key].insert(p.values[i]), stored[key].insert(may.begin(), may.end());
+      // A store that was cancelled leaves the old value, the new one, or none.
+      if (p.op == SIXCALL_OP_SET) stored[key].insert({Value(), p.values[i]}), stored[key].insert(may.begin(), may.end());
       if (p.op == SIXCALL_OP_DELETE) stored[key].insert(Value()), stored[key].insert(may.begin(), may.end());
       continue;
     }
