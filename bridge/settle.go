@@ -22,26 +22,20 @@ func (b *Bridge) settle(t *task) {
 	b.releaseHeld(t)
 	plain = plain && x.hiding.Load() == 0
 	for _, s := range t.slots {
-		switch t.res.Kind {
-		case Lookup:
-			if plain && s.plain() {
-				t.res.Bits.SetWhere(s.first, s.batch.Status)
-			} else {
-				b.settleLookup(t, s)
-			}
-		case Load:
-			if plain && s.plain() {
-				t.res.Bits.SetWhere(s.first, s.batch.Status)
-			} else {
-				dirty = b.settleLoad(t, s, &event, dirty)
-			}
-		case Store:
+		switch kind := t.res.Kind; {
+		case (kind == Lookup || kind == Load) && plain && s.plain():
+			t.res.Bits.SetWhere(s.first, s.batch.Status)
+		case kind == Lookup:
+			b.settleLookup(t, s)
+		case kind == Load:
+			dirty = b.settleLoad(t, s, &event, dirty)
+		case kind == Store:
 			for i, status := range s.batch.Status {
 				if !b.settleStored(t, s, i, &event) && needsDelete(status) {
 					dirty = append(dirty, t.keys[s.at(i)])
 				}
 			}
-		case Delete:
+		case kind == Delete:
 			for i := range s.batch.Status {
 				b.settleDeleted(t, s, i, &event)
 			}

@@ -31,13 +31,9 @@ type spinner struct {
 	pause atomic.Int32 // the pause after the next look in vain
 }
 
-// open sets the limit. On a single CPU only one look is taken: the connector
-// cannot work while the caller looks.
+// open sets the limit; below 0 is never.
 func (s *spinner) open(limit time.Duration) {
-	if limit < 0 {
-		limit = 0
-	}
-	s.limit = int64(limit)
+	s.limit = max(int64(limit), 0)
 	s.pause.Store(1)
 }
 
